@@ -1,0 +1,207 @@
+//! Bounds on what is loaded, and the means to keep them.
+//!
+//! cedar-policy's parsers and conversions recurse on nested text, and the trees that they build
+//! are dropped recursively. A hostile text could so overflow the stack, which ends the process.
+//! Every text is therefore looked at in one linear pass before a parser sees it, and what is left
+//! is parsed on a thread with a stack that is large enough for the bounds below.
+//!
+//! # How the bounds were found
+//!
+//! By halving the depth at which cedar-policy 4.14.1 overflows a stack of 2 MiB, in bytes of stack
+//! for each level of depth:
+//!
+//! | | debug build | release build |
+//! |---|---|---|
+//! | parsing, for each nested bracket | 68,000 | 17,000 |
+//! | parsing, for each `if` in a chain | 5,600 | 1,900 |
+//! | `Policy::to_pst`, for each operator in a chain | 36,000 | 3,900 |
+//! | dropping a `PolicySet`, for each operator in a chain | 260 (a record: 1,060) | 70 (200) |
+//! | resolving a schema, for each nested record | 15,400 | |
+//!
+//! Parsing and converting run on [`BIG_STACK_BYTES`]. A `PolicySet` or `Schema` is dropped by
+//! whoever has it, on a stack of 2 MiB if need be.
+
+mod hierarchy;
+mod scan;
+
+pub use hierarchy::check_hierarchy;
+pub use scan::{Excess, Statement, check_chains, scan_json, scan_policies, scan_schema};
+
+use std::cell::Cell;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::thread;
+
+/// The deepest HIR expression, in nodes from the root to a leaf.
+///
+/// A chain of `&&` or of `||` is one node however long it is; any other operator, such as each
+/// `+` of `a + b + c`, is one of its own, and `!=`, `>` and `>=` are two.
+pub const MAX_EXPR_DEPTH: usize = 256;
+
+/// How deep brackets may nest in a policy.
+pub const MAX_NESTING: usize = 512;
+
+/// How many operators and brackets may lie on one path through a policy's syntax tree.
+///
+/// Unlike [`MAX_EXPR_DEPTH`] this counts every `&&` and `||`: cedar-policy's own trees nest them.
+/// Each `when` and `unless` clause counts as one operator that joins the clauses.
+pub const MAX_CHAIN: usize = 4096;
+
+/// The longest text of one policy, in bytes.
+///
+/// cedar-policy takes up to 850 bytes of memory for each byte while it parses.
+pub const MAX_POLICY_BYTES: usize = 1 << 20;
+
+/// The longest text of a policy set, in bytes.
+pub const MAX_POLICY_SET_BYTES: usize = 64 << 20;
+
+/// The longest text of a schema, in bytes.
+pub const MAX_SCHEMA_BYTES: usize = 4 << 20;
+
+/// How deep brackets and `Set<…>` may nest in a schema, and types once common types are replaced
+/// by what they stand for.
+pub const MAX_SCHEMA_NESTING: usize = 128;
+
+/// How many types an attribute, a tag or a context may consist of once common types are replaced
+/// by what they stand for.
+///
+/// A few lines of common types that each use the one before twice describe a type of
+/// astronomical size.
+pub const MAX_TYPE_SIZE: u64 = 100_000;
+
+/// The longest chain of `in` between entity types or between actions of a schema.
+///
+/// cedar-policy stores the transitive closure of these chains, which grows with their square.
+pub const MAX_SCHEMA_HIERARCHY: usize = 256;
+
+/// The longest chain of parents in the JSON form of entities, for the same reason.
+pub const MAX_ENTITY_HIERARCHY: usize = 1000;
+
+/// How deep arrays and objects may nest in JSON. This is what serde_json supports.
+pub const MAX_JSON_NESTING: usize = 127;
+
+/// The stack on which texts are parsed and converted, in bytes. It is reserved, and costs memory
+/// only as far as it is used.
+pub const BIG_STACK_BYTES: usize = 256 << 20;
+
+/// A bound was exceeded.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum LimitError {
+    /// The text is longer than its kind may be.
+    #[error("the text has {bytes} bytes, the limit is {limit}")]
+    Text {
+        /// The length of the text.
+        bytes: usize,
+        /// How long it may be.
+        limit: usize,
+    },
+    /// One policy is longer than [`MAX_POLICY_BYTES`].
+    #[error("the policy has {bytes} bytes, the limit is {limit}")]
+    Policy {
+        /// The length of the policy.
+        bytes: usize,
+        /// How long it may be.
+        limit: usize,
+    },
+    /// Brackets, arrays or objects nest too deep.
+    #[error("nested more than {limit} deep")]
+    Nesting {
+        /// How deep they may nest.
+        limit: usize,
+    },
+    /// Too many operators depend on one another.
+    #[error("more than {limit} operators depend on one another")]
+    Chain {
+        /// How many may.
+        limit: usize,
+    },
+    /// A schema's type is too large once its common types are replaced.
+    #[error("the type consists of more than {limit} types, common types replaced")]
+    TypeSize {
+        /// Of how many it may consist.
+        limit: u64,
+    },
+    /// A chain of entities, entity types or actions, each a parent of the one before, is too long.
+    #[error("a chain of parents has more than {limit} members")]
+    Hierarchy {
+        /// How many it may have.
+        limit: usize,
+    },
+    /// The system refused a thread with a large stack.
+    #[error("cannot start a thread with a stack of {bytes} bytes: {error}")]
+    Stack {
+        /// The size of the stack.
+        bytes: usize,
+        /// What the system says.
+        error: std::io::ErrorKind,
+    },
+    /// The code on the large stack panicked.
+    #[error("cedar-policy panicked")]
+    Panic,
+}
+
+thread_local! {
+    static ON_BIG_STACK: Cell<bool> = const { Cell::new(false) };
+}
+
+/// Runs `f` with a stack of [`BIG_STACK_BYTES`], on a thread of its own unless it is on one
+/// already, and waits for it.
+///
+/// # Errors
+/// When the system refuses the thread, or `f` panics.
+pub fn with_big_stack<T: Send>(f: impl FnOnce() -> T + Send) -> Result<T, LimitError> {
+    if ON_BIG_STACK.get() {
+        return catch_unwind(AssertUnwindSafe(f)).map_err(|_| LimitError::Panic);
+    }
+    thread::scope(|scope| {
+        let thread = thread::Builder::new()
+            .name("cedarjit-load".to_owned())
+            .stack_size(BIG_STACK_BYTES)
+            .spawn_scoped(scope, || {
+                ON_BIG_STACK.set(true);
+                f()
+            })
+            .map_err(|error| LimitError::Stack {
+                bytes: BIG_STACK_BYTES,
+                error: error.kind(),
+            })?;
+        thread.join().map_err(|_| LimitError::Panic)
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn recurse(n: usize) -> usize {
+        let padding = std::hint::black_box([n; 64]);
+        if n == 0 {
+            0
+        } else {
+            recurse(n - 1) + padding[0] - n + 1
+        }
+    }
+
+    #[test]
+    fn the_big_stack_is_big() {
+        // At least 64 words a level: more than any default stack.
+        assert_eq!(with_big_stack(|| recurse(100_000)), Ok(100_000));
+    }
+
+    #[test]
+    fn nested_use_stays_on_the_thread() {
+        let inner = with_big_stack(|| {
+            let outer = thread::current().id();
+            with_big_stack(|| thread::current().id() == outer)
+        });
+        assert_eq!(inner, Ok(Ok(true)));
+    }
+
+    #[test]
+    fn a_panic_is_an_error() {
+        assert_eq!(
+            with_big_stack(|| assert_eq!(1, 2, "expected by this test")),
+            Err(LimitError::Panic)
+        );
+    }
+}

@@ -1,0 +1,185 @@
+//! Loading: texts to cedar-policy's types, and those to HIR.
+//!
+//! Texts are untrusted. Each goes through the bounds of [`crate::limits`] before a parser sees it,
+//! and what goes wrong is a [`ParseError`] that names the origin and the place. A policy that
+//! cannot be loaded is a [`LoadError`] that names the policy; none is ever skipped.
+
+mod arity;
+mod convert;
+mod error;
+mod schema;
+mod text;
+
+pub use error::{LoadError, LoadErrorKind, ParseError, ParseErrorKind, Place};
+pub use schema::{LoadedSchema, SchemaFormat, load_schema, parse_entities, parse_schema};
+pub use text::{
+    guard_json_depth, guard_policy_text, guard_schema_text, link, parse_policies,
+    parse_policies_json,
+};
+
+use crate::hir::{BoundPolicy, EntityRef, Policy, Slot, SlotBindings};
+use crate::limits::{check_chains, with_big_stack};
+use cedar_policy::{PolicySet, Template};
+use cedarjit_ir::interner::Interner;
+use std::collections::HashMap;
+use std::sync::Arc;
+
+/// Loads every static policy and link of a policy set, in the order of their ids.
+///
+/// All links of a template share one [`Policy`]. Templates without links are loaded too, so that
+/// what is wrong with them is known before the first link.
+///
+/// # Errors
+/// When a policy or template uses something unknown, is too deep, or mentions too many distinct
+/// names; the error names it.
+pub fn load_policy_set(
+    policies: &PolicySet,
+    interner: &mut Interner,
+) -> Result<Vec<BoundPolicy>, LoadError> {
+    with_big_stack(|| {
+        let mut templates: Vec<_> = policies.templates().collect();
+        templates.sort_unstable_by(|a, b| a.id().cmp(b.id()));
+        let mut bodies = HashMap::with_capacity(templates.len());
+        for template in templates {
+            bodies.insert(template.id(), template_body(template, interner)?);
+        }
+        let mut all: Vec<_> = policies.policies().collect();
+        all.sort_unstable_by(|a, b| a.id().cmp(b.id()));
+        all.into_iter()
+            .map(|policy| match policy.template_id() {
+                None => static_policy(policy, interner),
+                Some(template) => match bodies.get(template) {
+                    Some(body) => bind(policy, body, interner),
+                    None => {
+                        let template: &str = template.as_ref();
+                        let template = template.into();
+                        Err(failure(policy, LoadErrorKind::NoTemplate { template }))
+                    }
+                },
+            })
+            .collect()
+    })?
+}
+
+/// Loads one static policy.
+///
+/// # Errors
+/// As [`load_policy_set`], and when the policy is a link.
+pub fn load_policy(
+    policy: &cedar_policy::Policy,
+    interner: &mut Interner,
+) -> Result<BoundPolicy, LoadError> {
+    with_big_stack(|| static_policy(policy, interner))?
+}
+
+/// Loads one template.
+///
+/// # Errors
+/// As [`load_policy_set`].
+pub fn load_template(
+    template: &Template,
+    interner: &mut Interner,
+) -> Result<Arc<Policy>, LoadError> {
+    with_big_stack(|| template_body(template, interner))?
+}
+
+/// Loads one link of a template that is loaded already. Does not look at the template's text:
+/// O(1).
+///
+/// # Errors
+/// When `policy` is no link, is a link of another template, binds other slots than the template
+/// has, or mentions too many distinct names.
+pub fn load_link(
+    policy: &cedar_policy::Policy,
+    template: &Arc<Policy>,
+    interner: &mut Interner,
+) -> Result<BoundPolicy, LoadError> {
+    match policy.template_id() {
+        None => {
+            let expected = "a link of a template, found a static policy";
+            Err(failure(policy, LoadErrorKind::WrongKind { expected }))
+        }
+        Some(id) => {
+            let id: &str = id.as_ref();
+            if id == template.id {
+                return bind(policy, template, interner);
+            }
+            let template = id.into();
+            Err(failure(policy, LoadErrorKind::NoTemplate { template }))
+        }
+    }
+}
+
+fn failure(policy: &cedar_policy::Policy, kind: LoadErrorKind) -> LoadError {
+    LoadError::new(policy.id().as_ref(), kind, policy.to_cedar())
+}
+
+fn static_policy(
+    policy: &cedar_policy::Policy,
+    interner: &mut Interner,
+) -> Result<BoundPolicy, LoadError> {
+    let id: &str = policy.id().as_ref();
+    if !policy.is_static() {
+        let expected = "a static policy, found a link of a template";
+        return Err(failure(policy, LoadErrorKind::WrongKind { expected }));
+    }
+    let text = policy.to_cedar().unwrap_or_default();
+    let loaded = check_chains(&text)
+        .map_err(|excess| LoadErrorKind::Limit(excess.error))
+        .and_then(|()| {
+            let tree =
+                arity::of_policy(policy).map_err(|error| LoadErrorKind::Syntax(Box::new(error)))?;
+            convert::policy(&tree, id.into(), interner)
+        });
+    match loaded {
+        Ok(loaded) => Ok(BoundPolicy {
+            id: loaded.id.clone(),
+            policy: Arc::new(loaded),
+            slots: SlotBindings::default(),
+        }),
+        Err(kind) => Err(LoadError::new(id, kind, Some(text))),
+    }
+}
+
+fn template_body(template: &Template, interner: &mut Interner) -> Result<Arc<Policy>, LoadError> {
+    let id: &str = template.id().as_ref();
+    let text = template.to_cedar();
+    check_chains(&text)
+        .map_err(|excess| LoadErrorKind::Limit(excess.error))
+        .and_then(|()| {
+            let tree = arity::of_template(template)
+                .map_err(|error| LoadErrorKind::Syntax(Box::new(error)))?;
+            convert::policy(&tree, id.into(), interner)
+        })
+        .map(Arc::new)
+        .map_err(|kind| LoadError::new(id, kind, Some(text)))
+}
+
+/// The link `link` of a template with this body.
+fn bind(
+    link: &cedar_policy::Policy,
+    body: &Arc<Policy>,
+    interner: &mut Interner,
+) -> Result<BoundPolicy, LoadError> {
+    let values = link.template_links().unwrap_or_default();
+    let slots = convert::bindings(&values, interner).map_err(|kind| failure(link, kind))?;
+    let needs = |slot| {
+        let scopes = [&body.principal, &body.resource];
+        let mut mentioned = scopes.into_iter().filter_map(|scope| scope.entity());
+        mentioned.any(|entity| entity == EntityRef::Slot(slot))
+    };
+    let fits = |slot| slots.get(slot).is_some() == needs(slot);
+    if !fits(Slot::Principal) || !fits(Slot::Resource) {
+        let template = body.id.clone();
+        return Err(failure(link, LoadErrorKind::Slots { template }));
+    }
+    let id: &str = link.id().as_ref();
+    Ok(BoundPolicy {
+        id: id.into(),
+        policy: Arc::clone(body),
+        slots,
+    })
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,117 @@
+//! The verbs, and who does them.
+
+use std::process::{ExitCode, Termination};
+
+use cedar_policy_cli::{
+    AuthorizeArgs, CedarExitCode, CheckParseArgs, ErrorFormat, EvaluateArgs, FormatArgs, LinkArgs,
+    NewArgs, RunTestsArgs, TranslatePolicyArgs, TranslateSchemaArgs, ValidateArgs, VisualizeArgs,
+};
+use clap::{Parser, Subcommand};
+
+use crate::guard;
+use crate::{authorize, conformance, explain, output, replay};
+
+/// A compiled policy decision engine for Cedar
+#[derive(Parser, Debug)]
+#[command(name = "cedarjit", version, about, long_about = None)]
+pub(crate) struct Cli {
+    #[command(subcommand)]
+    pub(crate) command: Command,
+    /// The output format to use for error reporting
+    #[arg(
+        global = true,
+        short = 'f',
+        long = "error-format",
+        env = "CEDAR_ERROR_FORMAT",
+        default_value_t,
+        value_enum
+    )]
+    pub(crate) err_fmt: ErrorFormat,
+}
+
+#[derive(Subcommand, Debug)]
+pub(crate) enum Command {
+    /// Evaluate an authorization request
+    Authorize(AuthorizeArgs),
+    /// Answer a file of authorization requests, and measure how fast
+    Replay(replay::ReplayArgs),
+    /// Show what becomes of a policy: HIR, IR, shape, index entry, CLIF and disassembly
+    Explain(explain::ExplainArgs),
+    /// Run Cedar integration tests through every engine
+    Conformance(conformance::ConformanceArgs),
+    /// Validate a policy set against a schema
+    Validate(ValidateArgs),
+    /// Check that policies, an expression, a schema or entities parse (policies from stdin if
+    /// nothing is named)
+    CheckParse(CheckParseArgs),
+    /// Format a policy set
+    Format(FormatArgs),
+    /// Link a template
+    Link(LinkArgs),
+    /// Evaluate a Cedar expression
+    Evaluate(EvaluateArgs),
+    /// Translate policies between Cedar and JSON syntax (except comments)
+    TranslatePolicy(TranslatePolicyArgs),
+    /// Translate a schema between Cedar and JSON syntax (except comments)
+    TranslateSchema(TranslateSchemaArgs),
+    /// Run test cases on a policy set
+    RunTests(RunTestsArgs),
+    /// Print entities as a graph in Graphviz format
+    Visualize(VisualizeArgs),
+    /// Create a Cedar project
+    New(NewArgs),
+    /// Print the version of the Cedar language
+    LanguageVersion,
+}
+
+/// Does what the command line asks for.
+pub(crate) fn run(command: Command) -> ExitCode {
+    let on_stdout = command.reports_on_stdout();
+    let done = guard::check(&command.guarded()).and_then(|stdin| match stdin {
+        Some(text) => guard::run_again(&text),
+        None => Ok(command.run().report()),
+    });
+    done.unwrap_or_else(|report| {
+        match on_stdout {
+            true => output::complain_on_stdout(&[report]),
+            false => output::complain(&report),
+        }
+        ExitCode::FAILURE
+    })
+}
+
+impl Command {
+    /// Whether `cedar` reports what is wrong with the input of this verb on stdout.
+    fn reports_on_stdout(&self) -> bool {
+        matches!(
+            self,
+            Self::Authorize(_)
+                | Self::CheckParse(_)
+                | Self::Evaluate(_)
+                | Self::Format(_)
+                | Self::Link(_)
+                | Self::RunTests(_)
+                | Self::Validate(_)
+        )
+    }
+
+    fn run(self) -> CedarExitCode {
+        match self {
+            Self::Authorize(args) => authorize::authorize(&args),
+            Self::Replay(args) => replay::replay(&args),
+            Self::Explain(args) => explain::explain(&args),
+            Self::Conformance(args) => conformance::conformance(&args),
+            Self::Validate(args) => cedar_policy_cli::validate(&args),
+            Self::CheckParse(args) => cedar_policy_cli::check_parse(&args),
+            Self::Format(args) => cedar_policy_cli::format_policies(&args),
+            Self::Link(args) => cedar_policy_cli::link(&args),
+            Self::Evaluate(args) => cedar_policy_cli::evaluate(&args).0,
+            Self::TranslatePolicy(args) => cedar_policy_cli::translate_policy(&args),
+            Self::TranslateSchema(args) => cedar_policy_cli::translate_schema(&args),
+            Self::RunTests(args) => cedar_policy_cli::run_tests(&args),
+            Self::Visualize(args) => cedar_policy_cli::visualize(&args),
+            Self::New(args) => cedar_policy_cli::new(&args),
+            Self::LanguageVersion => cedar_policy_cli::language_version(),
+        }
+    }
+}

@@ -1,0 +1,297 @@
+//! What compiled code and the runtime agree on in memory.
+//!
+//! A compiled body is a function `(frame, constants) -> outcome`. Everything it reads of the
+//! request and the store it finds through the [`Frame`]; what is too large to emit inline it calls
+//! through the frame's table of [`Builtin`]s.
+
+use crate::heap::SPACES;
+use crate::ids::EntityId;
+use crate::value::{Tag, Value};
+use std::ffi::c_void;
+
+/// What the store knows about one entity: half a cache line, found by entity id.
+///
+/// Every interned entity uid has one, whether the entity exists or is only mentioned somewhere,
+/// so that a load through any valid id is safe.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(C)]
+pub struct EntityHeader {
+    /// Reference to the attribute record in the global heap; 0 if the entity does not exist.
+    ///
+    /// An entity that exists and has no attributes refers to the empty record.
+    pub attrs: u32,
+    /// The shape of the attribute record, a [`ShapeId`](crate::ids::ShapeId); the empty shape if
+    /// the entity does not exist.
+    pub shape: u32,
+    /// The entity's type, a [`TypeId`](crate::ids::TypeId).
+    pub ty: u32,
+    /// One more than the number of the entity's tag block in the store's tag table; 0 if the
+    /// entity has no tags.
+    pub tags: u32,
+    /// Where the entity's ancestors start in the store's ancestor table, as an index. They are in
+    /// ascending order.
+    pub ancestors: u32,
+    /// How many ancestors there are.
+    pub ancestor_count: u32,
+    /// The [`bloom_bit`]s of all ancestors, or-ed.
+    pub bloom: u64,
+}
+
+/// The factor of the hash behind [`bloom_bit`].
+pub const BLOOM_FACTOR: u32 = 0x9E37_79B1;
+
+/// How far that hash is shifted right.
+pub const BLOOM_SHIFT: u32 = 26;
+
+/// The bit that stands for `id` in [`EntityHeader::bloom`].
+///
+/// An entity whose word lacks the bit of `id` does not have `id` as an ancestor.
+#[inline]
+pub fn bloom_bit(id: EntityId) -> u64 {
+    // The top six bits of a multiplicative hash pick one of the 64 bits.
+    1 << (id.0.wrapping_mul(BLOOM_FACTOR) >> BLOOM_SHIFT)
+}
+
+/// What a policy's condition came to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[repr(u32)]
+pub enum Outcome {
+    /// The condition is false.
+    Unsatisfied = 0,
+    /// The condition is true.
+    Satisfied = 1,
+    /// The evaluation failed; the interpreter says why.
+    Failed = 2,
+}
+
+/// A value as compiled code passes it: two words.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(C)]
+pub struct ValuePair {
+    /// The value's tag, as a number.
+    pub tag: u64,
+    /// The value's word.
+    pub word: u64,
+}
+
+impl ValuePair {
+    /// The missing value.
+    pub const ABSENT: ValuePair = ValuePair { tag: 0, word: 0 };
+
+    /// The value; absent if the tag is not a tag's number.
+    #[inline]
+    pub fn value(self) -> Value {
+        Value {
+            tag: u8::try_from(self.tag)
+                .ok()
+                .and_then(Tag::from_u8)
+                .unwrap_or(Tag::Absent),
+            word: self.word,
+        }
+    }
+}
+
+impl From<Value> for ValuePair {
+    #[inline]
+    fn from(value: Value) -> Self {
+        Self {
+            tag: value.tag as u64,
+            word: value.word,
+        }
+    }
+}
+
+/// The columns of the attribute table, where an attribute's value is found by shape.
+///
+/// The entry for shape `h` and column `a` is at `h * stride + a`. An entry is 0 if the shape lacks
+/// the attribute; else its lower half is the offset in bytes of the value's tag from the start of
+/// the record object, and its upper half the offset in words of the value's word.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct AttrEntry(pub u32);
+
+impl AttrEntry {
+    /// The shape lacks the attribute.
+    pub const NONE: AttrEntry = AttrEntry(0);
+
+    /// The entry for slot `slot` of a record with `len` attributes, or `None` if the record is too
+    /// large for the table and must be searched.
+    pub fn new(slot: usize, len: usize) -> Option<Self> {
+        let tag = u32::from(u16::try_from(8 + slot).ok()?);
+        let word = u32::from(u16::try_from(1 + crate::heap::tag_words(len) + slot).ok()?);
+        Some(AttrEntry((word << 16) | tag))
+    }
+}
+
+/// What a compiled body sees of one evaluation.
+///
+/// Pointers, not references: the code that reads them is generated. Whoever makes a frame keeps
+/// everything that it points to alive and unchanged while code runs, except that the scratch heap
+/// may grow inside a builtin, which then renews its base.
+#[derive(Debug)]
+#[repr(C)]
+pub struct Frame {
+    /// The table of builtins, indexed by [`Builtin`].
+    pub builtins: *const *const c_void,
+    /// The builtins' own state.
+    pub host: *mut c_void,
+    /// The first word of each heap, by the number of its space.
+    pub heaps: [*const u64; SPACES],
+    /// The headers of the store's entities and of the request's local ones.
+    pub headers: [*const EntityHeader; 2],
+    /// The principal's id.
+    pub principal: u64,
+    /// The action's id.
+    pub action: u64,
+    /// The resource's id.
+    pub resource: u64,
+    /// The context, a reference to a record.
+    pub context: u64,
+    /// The context attributes that policies read, by their position in the engine's list.
+    pub context_slots: *const ValuePair,
+    /// The attribute table, of [`AttrEntry`] values.
+    pub attr_table: *const u32,
+    /// How many columns the attribute table has.
+    pub attr_stride: u64,
+    /// How many shapes the attribute table covers; others, and request-local ones, are searched.
+    pub attr_shapes: u64,
+    /// 1 if every attribute of every covered shape has its entry; 0 if a missing entry may also
+    /// mean a record too large for the table.
+    pub attr_complete: u64,
+    /// The ancestors of all entities; a header says which part is its entity's.
+    pub ancestors: *const u32,
+    /// Where a builtin puts the tag of a value that it returns.
+    pub result_tag: u64,
+    /// Where a builtin puts the word of a value that it returns.
+    pub result_word: u64,
+    /// Set by a builtin that could not do its work; what the code then returns means nothing.
+    pub broken: u64,
+}
+
+/// What a builtin's return word means.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Returns {
+    /// 0 or 1.
+    Bool,
+    /// 0 or 1, or 2 if the evaluation failed.
+    FallibleBool,
+    /// 1 with the value in the frame's result fields, or 0 if the evaluation failed.
+    FallibleValue,
+}
+
+macro_rules! builtins {
+    ($($(#[$doc:meta])* $name:ident = $text:literal ($arity:literal) -> $returns:ident;)*) => {
+        /// A function that compiled code calls through the frame's table.
+        ///
+        /// Every builtin takes the frame and words, and returns a word.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+        #[repr(usize)]
+        pub enum Builtin {
+            $($(#[$doc])* $name,)*
+        }
+
+        impl Builtin {
+            /// Every builtin, in the order of the table.
+            pub const ALL: &'static [Builtin] = &[$(Builtin::$name),*];
+
+            /// The name shown in listings.
+            pub fn name(self) -> &'static str {
+                match self { $(Builtin::$name => $text,)* }
+            }
+
+            /// How many words it takes after the frame.
+            pub fn arity(self) -> usize {
+                match self { $(Builtin::$name => $arity,)* }
+            }
+
+            /// What its return word means.
+            pub fn returns(self) -> Returns {
+                match self { $(Builtin::$name => Returns::$returns,)* }
+            }
+        }
+    };
+}
+
+builtins! {
+    /// (tag, word, attribute name): an attribute of an entity or a record.
+    GetAttr = "get_attr" (3) -> FallibleValue;
+    /// (tag, word, attribute name): whether an entity or a record has an attribute.
+    HasAttr = "has_attr" (3) -> FallibleBool;
+    /// (entity, key): a tag.
+    GetTag = "get_tag" (2) -> FallibleValue;
+    /// (entity, key): whether an entity has a tag.
+    HasTag = "has_tag" (2) -> Bool;
+    /// (set, tag, word): set membership.
+    Contains = "contains" (3) -> Bool;
+    /// (set, set): whether the first has all of the second.
+    ContainsAll = "contains_all" (2) -> Bool;
+    /// (set, set): whether they share an element.
+    ContainsAny = "contains_any" (2) -> Bool;
+    /// (address of tag and word pairs, number of pairs): a set of these values.
+    MakeSet = "make_set" (2) -> FallibleValue;
+    /// (shape, address of tag and word pairs, number of pairs): a record of these values.
+    MakeRecord = "make_record" (3) -> FallibleValue;
+    /// (string, pattern): a `like` match.
+    Like = "like" (2) -> Bool;
+    /// (function, word, word): an extension function on arguments of the right types.
+    CallExt = "call_ext" (3) -> FallibleValue;
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::mem::{align_of, offset_of, size_of};
+
+    #[test]
+    fn entity_header_layout() {
+        assert_eq!(size_of::<EntityHeader>(), 32);
+        assert_eq!(align_of::<EntityHeader>(), 8);
+        assert_eq!(offset_of!(EntityHeader, attrs), 0);
+        assert_eq!(offset_of!(EntityHeader, shape), 4);
+        assert_eq!(offset_of!(EntityHeader, ty), 8);
+        assert_eq!(offset_of!(EntityHeader, tags), 12);
+        assert_eq!(offset_of!(EntityHeader, ancestors), 16);
+        assert_eq!(offset_of!(EntityHeader, ancestor_count), 20);
+        assert_eq!(offset_of!(EntityHeader, bloom), 24);
+    }
+
+    #[test]
+    fn frame_layout() {
+        let word = size_of::<usize>();
+        assert_eq!(offset_of!(Frame, builtins), 0);
+        assert_eq!(offset_of!(Frame, host), word);
+        assert_eq!(offset_of!(Frame, heaps), 2 * word);
+        assert_eq!(offset_of!(Frame, headers), 6 * word);
+        assert_eq!(offset_of!(Frame, principal), 8 * word);
+        assert_eq!(offset_of!(Frame, context), 8 * word + 24);
+        assert_eq!(offset_of!(Frame, context_slots), 8 * word + 32);
+        assert_eq!(offset_of!(Frame, attr_table), 9 * word + 32);
+        assert_eq!(size_of::<ValuePair>(), 16);
+        assert_eq!(offset_of!(ValuePair, word), 8);
+    }
+
+    #[test]
+    fn attr_entries_address_the_record_object() {
+        // Nine attributes: a header word, two tag words, nine value words.
+        assert_eq!(AttrEntry::new(8, 9), Some(AttrEntry((11 << 16) | 16)));
+        assert_eq!(AttrEntry::new(0, 1), Some(AttrEntry((2 << 16) | 8)));
+        assert_eq!(AttrEntry::new(70_000, 80_000), None);
+    }
+
+    #[test]
+    fn builtins_are_numbered_as_listed() {
+        for (i, builtin) in Builtin::ALL.iter().enumerate() {
+            assert_eq!(*builtin as usize, i);
+        }
+    }
+
+    #[test]
+    fn bloom_bits_are_single_and_spread() {
+        let mut seen = 0_u64;
+        for i in 0..1000 {
+            let bit = bloom_bit(EntityId(i));
+            assert_eq!(bit.count_ones(), 1);
+            seen |= bit;
+        }
+        assert_eq!(seen, u64::MAX);
+    }
+}

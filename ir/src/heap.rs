@@ -1,0 +1,526 @@
+//! Sets, records and IP addresses: values too large for a word.
+//!
+//! A [`Heap`] is an append-only array of 8-byte words that stores each distinct value once, so
+//! that equal values have equal references. Three heaps chain: the engine's own
+//! ([`Space::Global`]), one per request ([`Space::Request`]), and one for values that evaluation
+//! builds ([`Space::Scratch`]). A lookup goes through the older heaps first; a reference says in
+//! its top bits which heap it means, so references stay valid however the heaps move.
+//!
+//! # Object layout
+//!
+//! | words | set | record | IP address |
+//! |---|---|---|---|
+//! | 0 | kind, length | kind, length, shape | kind |
+//! | 1 … | tags, a byte each, padded to a word | tags, a byte each, padded | high 64 bits |
+//! | … | the words, in ascending (tag, word) order | the words, in the shape's order | low 64 bits |
+//! | | | | `v6 << 8 \| prefix` |
+//!
+//! A record's shape lists its attribute names in ascending [`StrId`](crate::ids::StrId) order, and a record has
+//! exactly the attributes of its shape. That, and sets being sorted and without duplicates, is
+//! what makes the stored form canonical.
+
+use crate::ids::ShapeId;
+use crate::interner::CapacityError;
+use crate::value::{Tag, Value};
+use foldhash::quality::RandomState;
+use hashbrown::HashTable;
+use std::hash::{BuildHasher, Hasher};
+
+/// Which heap a reference points into.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u32)]
+pub enum Space {
+    /// The engine's heap: entity attributes and policy constants.
+    Global = 0,
+    /// One request's heap: its context.
+    Request = 2,
+    /// Values built while evaluating.
+    Scratch = 3,
+}
+
+/// How many spaces a reference's top bits can name; number 1 is unused.
+pub const SPACES: usize = 4;
+
+/// The bits of a reference below the space number.
+pub const OFFSET_BITS: u32 = 30;
+
+/// The most words that one heap may hold.
+pub const MAX_WORDS: usize = 1 << OFFSET_BITS;
+
+/// The most elements or attributes that one set or record may have.
+pub const MAX_ELEMENTS: usize = (1 << 24) - 1;
+
+/// A reference to an object: the space in the top bits, the word offset below.
+///
+/// Offset 0 of the global space is never an object, so 0 means "none".
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[repr(transparent)]
+pub struct HeapRef(pub u32);
+
+impl HeapRef {
+    /// No object.
+    pub const NONE: HeapRef = HeapRef(0);
+
+    fn new(space: Space, offset: usize) -> Self {
+        HeapRef(((space as u32) << OFFSET_BITS) | offset as u32)
+    }
+
+    /// Whether this is a reference at all.
+    #[inline]
+    pub fn is_some(self) -> bool {
+        self.0 != 0
+    }
+
+    /// The number of the space, an index below [`SPACES`].
+    #[inline]
+    pub fn space(self) -> usize {
+        (self.0 >> OFFSET_BITS) as usize
+    }
+
+    /// The word offset within the space.
+    #[inline]
+    pub fn offset(self) -> usize {
+        (self.0 & (MAX_WORDS as u32 - 1)) as usize
+    }
+
+    /// The value that refers to this object.
+    #[inline]
+    pub fn value(self, tag: Tag) -> Value {
+        debug_assert!(tag.is_heap());
+        Value {
+            tag,
+            word: u64::from(self.0),
+        }
+    }
+}
+
+impl Value {
+    /// The word as a heap reference; meaningful for sets, records and IP addresses.
+    #[inline]
+    pub fn as_heap_ref(self) -> HeapRef {
+        HeapRef(self.word as u32)
+    }
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+#[repr(u8)]
+enum Kind {
+    Set = 1,
+    Record = 2,
+    Ip = 3,
+}
+
+/// Number of words that `n` tag bytes take.
+#[inline]
+pub const fn tag_words(n: usize) -> usize {
+    n.div_ceil(8)
+}
+
+/// An IP address or range, as stored.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct IpWords {
+    /// The upper 64 address bits; 0 for IPv4.
+    pub high: u64,
+    /// The lower 64 address bits; an IPv4 address is in the lowest 32.
+    pub low: u64,
+    /// Bit 8 is set for IPv6; the lowest byte is the prefix length.
+    pub meta: u64,
+}
+
+/// An array of words holding each distinct set, record and IP address once.
+#[derive(Clone, Debug)]
+pub struct Heap {
+    space: Space,
+    words: Vec<u64>,
+    index: HashTable<u32>,
+    seed: RandomState,
+}
+
+impl Heap {
+    /// The bits of an object's first word that hold its length; all 0 if it is empty.
+    pub const LENGTH_MASK: u64 = 0xff_ffff << 32;
+
+    /// An empty heap for `space`.
+    pub fn new(space: Space) -> Self {
+        Self {
+            space,
+            // Word 0 is taken so that offset 0 can mean "none".
+            words: vec![0],
+            index: HashTable::new(),
+            seed: RandomState::default(),
+        }
+    }
+
+    /// Which space this heap is.
+    pub fn space(&self) -> Space {
+        self.space
+    }
+
+    /// Forgets every object and keeps the memory.
+    #[inline]
+    pub fn clear(&mut self) {
+        self.words.truncate(1);
+        self.index.clear();
+    }
+
+    /// All words, for code that reads objects by offset.
+    #[inline]
+    pub fn words(&self) -> &[u64] {
+        &self.words
+    }
+
+    /// Whether nothing is stored.
+    #[inline]
+    pub fn is_empty(&self) -> bool {
+        self.words.len() == 1
+    }
+
+    fn hash_words(&self, words: &[u64]) -> u64 {
+        let mut hasher = self.seed.build_hasher();
+        for &w in words {
+            hasher.write_u64(w);
+        }
+        hasher.finish()
+    }
+
+    /// Finds the object equal to `object` here.
+    fn find(&self, object: &[u64]) -> Option<HeapRef> {
+        if self.index.is_empty() {
+            return None;
+        }
+        let hash = self.hash_words(object);
+        self.index
+            .find(hash, |&o| {
+                let start = o as usize;
+                self.words.get(start..start + object.len()) == Some(object)
+            })
+            .map(|&o| HeapRef::new(self.space, o as usize))
+    }
+
+    /// Stores the object that was built at the end of `words` from `start` on, or finds its equal.
+    fn commit(&mut self, older: &[&Heap], start: usize) -> Result<HeapRef, CapacityError> {
+        let found = {
+            let object = &self.words[start..];
+            older
+                .iter()
+                .find_map(|heap| heap.find(object))
+                .or_else(|| self.find(object))
+        };
+        if let Some(found) = found {
+            self.words.truncate(start);
+            return Ok(found);
+        }
+        if self.words.len() > MAX_WORDS {
+            self.words.truncate(start);
+            return Err(CapacityError {
+                what: "words of sets, records and IP addresses",
+                limit: MAX_WORDS as u64,
+            });
+        }
+        let hash = self.hash_words(&self.words[start..]);
+        let (words, seed) = (&self.words, &self.seed);
+        self.index.insert_unique(hash, start as u32, |&o| {
+            let o = o as usize;
+            let mut hasher = seed.build_hasher();
+            for &w in &words[o..o + object_len(words[o])] {
+                hasher.write_u64(w);
+            }
+            hasher.finish()
+        });
+        Ok(HeapRef::new(self.space, start))
+    }
+
+    fn push_values(
+        &mut self,
+        kind: Kind,
+        shape: u32,
+        values: &[Value],
+    ) -> Result<usize, CapacityError> {
+        if values.len() > MAX_ELEMENTS {
+            return Err(CapacityError {
+                what: "elements of a set or attributes of a record",
+                limit: MAX_ELEMENTS as u64,
+            });
+        }
+        let start = self.words.len();
+        self.words.push(header(kind, values.len(), shape));
+        for chunk in values.chunks(8) {
+            let mut bytes = [0_u8; 8];
+            for (byte, value) in bytes.iter_mut().zip(chunk) {
+                *byte = value.tag as u8;
+            }
+            self.words.push(u64::from_ne_bytes(bytes));
+        }
+        self.words.extend(values.iter().map(|v| v.word));
+        Ok(start)
+    }
+
+    /// The set with these elements, in any order and with duplicates allowed.
+    ///
+    /// `elements` is sorted and deduplicated in place. `older` are the heaps that the elements may
+    /// refer to, searched for an equal set first. O(n log n).
+    ///
+    /// # Errors
+    /// When the set or the heap grows beyond its limit.
+    pub fn set(
+        &mut self,
+        older: &[&Heap],
+        elements: &mut Vec<Value>,
+    ) -> Result<HeapRef, CapacityError> {
+        elements.sort_unstable();
+        elements.dedup();
+        let start = self.push_values(Kind::Set, 0, elements)?;
+        self.commit(older, start)
+    }
+
+    /// The record of this shape whose values, in the shape's order, are `values`.
+    ///
+    /// # Errors
+    /// When the record or the heap grows beyond its limit.
+    pub fn record(
+        &mut self,
+        older: &[&Heap],
+        shape: ShapeId,
+        values: &[Value],
+    ) -> Result<HeapRef, CapacityError> {
+        let start = self.push_values(Kind::Record, shape.0, values)?;
+        self.commit(older, start)
+    }
+
+    /// The IP address or range with these words.
+    ///
+    /// # Errors
+    /// When the heap grows beyond its limit.
+    #[inline]
+    pub fn ip(&mut self, older: &[&Heap], ip: IpWords) -> Result<HeapRef, CapacityError> {
+        let start = self.words.len();
+        self.words
+            .extend([header(Kind::Ip, 0, 0), ip.high, ip.low, ip.meta]);
+        self.commit(older, start)
+    }
+
+    /// The object at `offset`.
+    #[inline]
+    fn object(&self, offset: usize) -> Option<Object<'_>> {
+        let &header = self.words.get(offset)?;
+        let words = self.words.get(offset..offset + object_len(header))?;
+        Some(Object { words })
+    }
+}
+
+fn header(kind: Kind, len: usize, shape: u32) -> u64 {
+    ((kind as u64) << 56) | ((len as u64) << 32) | u64::from(shape)
+}
+
+#[inline]
+fn object_len(header: u64) -> usize {
+    let n = header_len(header);
+    if header >> 56 == Kind::Ip as u64 {
+        4
+    } else {
+        1 + tag_words(n) + n
+    }
+}
+
+/// The length field of an object's first word.
+#[inline]
+fn header_len(header: u64) -> usize {
+    ((header >> 32) & 0xff_ffff) as usize
+}
+
+/// A stored set, record or IP address.
+#[derive(Clone, Copy, Debug)]
+pub struct Object<'a> {
+    words: &'a [u64],
+}
+
+impl<'a> Object<'a> {
+    /// How many elements or attributes there are.
+    #[inline]
+    pub fn len(self) -> usize {
+        header_len(self.words[0])
+    }
+
+    /// Whether there are none.
+    #[inline]
+    pub fn is_empty(self) -> bool {
+        self.len() == 0
+    }
+
+    /// A record's shape.
+    #[inline]
+    pub fn shape(self) -> ShapeId {
+        ShapeId(self.words[0] as u32)
+    }
+
+    /// The `i`-th element, or the value of the `i`-th attribute of the shape; absent if there is
+    /// no such position.
+    #[inline]
+    pub fn get(self, i: usize) -> Value {
+        let n = self.len();
+        if i >= n {
+            return Value::ABSENT;
+        }
+        let tag = self.words[1 + i / 8].to_ne_bytes()[i % 8];
+        Value {
+            tag: Tag::from_u8(tag).unwrap_or(Tag::Absent),
+            word: self.words[1 + tag_words(n) + i],
+        }
+    }
+
+    /// The elements, or the attribute values in the shape's order.
+    #[inline]
+    pub fn values(self) -> impl ExactSizeIterator<Item = Value> + Clone + 'a {
+        (0..self.len()).map(move |i| self.get(i))
+    }
+
+    /// The elements of a set as words, if all of them are entities.
+    #[inline]
+    pub fn entity_words(self) -> Option<&'a [u64]> {
+        let n = self.len();
+        if n == 0 {
+            return Some(&[]);
+        }
+        // Elements are in the order of their tags, so the ends speak for all.
+        let entities = [self.get(0), self.get(n - 1)]
+            .iter()
+            .all(|v| v.tag == Tag::Entity);
+        let start = 1 + tag_words(n);
+        if entities {
+            self.words.get(start..start + n)
+        } else {
+            None
+        }
+    }
+
+    /// Whether a set has this element. O(log n).
+    #[inline]
+    pub fn contains(self, value: Value) -> bool {
+        let (mut low, mut high) = (0, self.len());
+        while low < high {
+            let mid = low + (high - low) / 2;
+            match self.get(mid).cmp(&value) {
+                std::cmp::Ordering::Less => low = mid + 1,
+                std::cmp::Ordering::Greater => high = mid,
+                std::cmp::Ordering::Equal => return true,
+            }
+        }
+        false
+    }
+
+    /// The words of an IP address.
+    #[inline]
+    pub fn ip(self) -> IpWords {
+        IpWords {
+            high: self.words[1],
+            low: self.words[2],
+            meta: self.words[3],
+        }
+    }
+}
+
+/// The heaps that a reference may point into, looked up by its space.
+#[derive(Clone, Copy, Debug)]
+pub struct Heaps<'a> {
+    /// The engine's heap.
+    pub global: &'a Heap,
+    /// The request's heap.
+    pub request: &'a Heap,
+    /// The heap of the evaluation at hand.
+    pub scratch: &'a Heap,
+}
+
+impl<'a> Heaps<'a> {
+    /// The object that a set, record or IP address value refers to.
+    ///
+    /// `None` for a reference that no heap here gave out.
+    #[inline]
+    pub fn object(self, r: HeapRef) -> Option<Object<'a>> {
+        let heap = match r.space() {
+            0 => self.global,
+            2 => self.request,
+            3 => self.scratch,
+            _ => return None,
+        };
+        heap.object(r.offset())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn equal_sets_share_one_reference() {
+        let mut heap = Heap::new(Space::Global);
+        let a = heap
+            .set(
+                &[],
+                &mut vec![Value::long(2), Value::long(1), Value::long(2)],
+            )
+            .unwrap();
+        let b = heap
+            .set(&[], &mut vec![Value::long(1), Value::long(2)])
+            .unwrap();
+        let c = heap.set(&[], &mut vec![Value::long(1)]).unwrap();
+        assert_eq!(a, b);
+        assert_ne!(a, c);
+    }
+
+    #[test]
+    fn a_younger_heap_finds_what_an_older_one_holds() {
+        let mut global = Heap::new(Space::Global);
+        let mut request = Heap::new(Space::Request);
+        let a = global.set(&[], &mut vec![Value::long(1)]).unwrap();
+        let b = request.set(&[&global], &mut vec![Value::long(1)]).unwrap();
+        let c = request.set(&[&global], &mut vec![Value::long(3)]).unwrap();
+        assert_eq!(a, b);
+        assert_eq!(c.space(), Space::Request as usize);
+        let scratch = Heap::new(Space::Scratch);
+        let heaps = Heaps {
+            global: &global,
+            request: &request,
+            scratch: &scratch,
+        };
+        assert!(heaps.object(c).unwrap().contains(Value::long(3)));
+        assert!(!heaps.object(c).unwrap().contains(Value::long(1)));
+    }
+
+    #[test]
+    fn many_objects_survive_rehashing() {
+        let mut heap = Heap::new(Space::Global);
+        let refs: Vec<_> = (0..1000)
+            .map(|i| {
+                heap.set(&[], &mut vec![Value::long(i), Value::bool(true)])
+                    .unwrap()
+            })
+            .collect();
+        for (i, r) in refs.iter().enumerate() {
+            let again = heap
+                .set(&[], &mut vec![Value::bool(true), Value::long(i as i64)])
+                .unwrap();
+            assert_eq!(*r, again);
+        }
+    }
+
+    #[test]
+    fn records_of_different_shapes_differ() {
+        let mut heap = Heap::new(Space::Global);
+        let v = [Value::long(1)];
+        let a = heap.record(&[], ShapeId(1), &v).unwrap();
+        let b = heap.record(&[], ShapeId(2), &v).unwrap();
+        assert_ne!(a, b);
+        assert_eq!(a, heap.record(&[], ShapeId(1), &v).unwrap());
+    }
+
+    #[test]
+    fn nine_values_need_two_tag_words() {
+        let mut heap = Heap::new(Space::Global);
+        let values: Vec<_> = (0..9).map(Value::long).collect();
+        let r = heap.record(&[], ShapeId(7), &values).unwrap();
+        let object = heap.object(r.offset()).unwrap();
+        assert_eq!(object.values().collect::<Vec<_>>(), values);
+        assert_eq!(object.shape(), ShapeId(7));
+        assert_eq!(object.get(9), Value::ABSENT);
+    }
+}

@@ -1,0 +1,18 @@
+//! The ground that frontend, JIT and runtime share: ids, interner, values and their heap, the
+//! typed expression IR with its printer, parser and verifier, and the ABI of compiled code.
+//!
+//! This crate knows neither Cedar's syntax nor Cranelift.
+
+#![forbid(unsafe_code)]
+
+pub mod abi;
+pub mod expr;
+pub mod ext;
+pub mod heap;
+pub mod ids;
+pub mod interner;
+pub mod pattern;
+pub mod shape;
+pub mod text;
+pub mod value;
+pub mod verify;

@@ -1,0 +1,218 @@
+//! Attributes: found by shape through the attribute table, or in the frame's context slots.
+
+use super::{
+    Emitter, Operand, PAIR_SIZE, RecordPlace, TagOf, arg, checked_memory, constant_memory,
+};
+use cedarjit_ir::abi::{Builtin, EntityHeader, Frame};
+use cedarjit_ir::expr::{Op, Var};
+use cedarjit_ir::ids::{AttrId, NodeId};
+use cedarjit_ir::value::Tag;
+use cranelift_codegen::ir::condcodes::IntCC;
+use cranelift_codegen::ir::types::{I32, I64};
+use cranelift_codegen::ir::{Block, InstBuilder, Value};
+use std::mem::offset_of;
+
+impl Emitter<'_, '_> {
+    pub(super) fn get_attr(&mut self, base: NodeId, attr: &str) -> Operand {
+        if let Some(slot) = self.context_attr(base, attr) {
+            let tag = self.context_word(slot, 0);
+            self.require(tag);
+            let word = self.context_word(slot, 8);
+            return Operand {
+                tag: TagOf::Computed(tag),
+                word,
+            };
+        }
+        let record = self.operand(base);
+        let tag = self.tag_value(record.tag);
+        let name = self.attr_name(attr);
+        let Some(column) = self.symbols.attr_column(attr) else {
+            return self.call_value(Builtin::GetAttr, &[tag, record.word, name], None);
+        };
+        let join = self.b.create_block();
+        let (word, tag_out) = (
+            self.b.append_block_param(join, I64),
+            self.b.append_block_param(join, I64),
+        );
+        let search = self.b.create_block();
+        self.b.set_cold_block(search);
+        let fail = self.fail;
+        let place = self.record_place(record);
+        let entry = self.attr_entry(place, column, search, fail);
+        let found = self.entry_value(place, entry);
+        self.b.ins().jump(join, &[arg(found.1), arg(found.0)]);
+        self.b.switch_to_block(search);
+        let searched = self.call_value(Builtin::GetAttr, &[tag, record.word, name], None);
+        let searched_tag = self.tag_value(searched.tag);
+        self.b
+            .ins()
+            .jump(join, &[arg(searched.word), arg(searched_tag)]);
+        self.b.switch_to_block(join);
+        Operand {
+            tag: TagOf::Computed(tag_out),
+            word,
+        }
+    }
+
+    pub(super) fn has_attr(&mut self, base: NodeId, attr: &str) -> Operand {
+        if let Some(slot) = self.context_attr(base, attr) {
+            let tag = self.context_word(slot, 0);
+            let present = self.compare_const(IntCC::NotEqual, tag, 0);
+            let word = self.widen(present);
+            return Operand::known(Tag::Bool, word);
+        }
+        let record = self.operand(base);
+        let tag = self.tag_value(record.tag);
+        let name = self.attr_name(attr);
+        let Some(column) = self.symbols.attr_column(attr) else {
+            return self.call_bool(Builtin::HasAttr, &[tag, record.word, name]);
+        };
+        let join = self.b.create_block();
+        let word = self.b.append_block_param(join, I64);
+        let (search, absent) = (self.b.create_block(), self.b.create_block());
+        self.b.set_cold_block(search);
+        let place = self.record_place(record);
+        self.attr_entry(place, column, search, absent);
+        let one = self.iconst(1);
+        self.b.ins().jump(join, &[arg(one)]);
+        self.b.switch_to_block(absent);
+        let zero = self.iconst(0);
+        self.b.ins().jump(join, &[arg(zero)]);
+        self.b.switch_to_block(search);
+        let searched = self.call_bool(Builtin::HasAttr, &[tag, record.word, name]);
+        self.b.ins().jump(join, &[arg(searched.word)]);
+        self.b.switch_to_block(join);
+        Operand::known(Tag::Bool, word)
+    }
+
+    fn attr_name(&mut self, attr: &str) -> Value {
+        let name = self.symbols.attr_name(attr);
+        self.iconst(i64::from(name.0))
+    }
+
+    /// The context slot that holds `attr` if `base` is the context itself.
+    fn context_attr(&self, base: NodeId, attr: &str) -> Option<usize> {
+        match self.body.node(base).op {
+            Op::Var(Var::Context) => self.symbols.context_slot(attr),
+            _ => None,
+        }
+    }
+
+    fn context_word(&mut self, slot: usize, offset: usize) -> Value {
+        let slots = self.frame_field(self.pointer, offset_of!(Frame, context_slots));
+        let offset = (slot * PAIR_SIZE + offset) as i32;
+        self.b.ins().load(I64, constant_memory(), slots, offset)
+    }
+
+    /// Where the attributes of an entity or a record are.
+    ///
+    /// Fails for other values.
+    fn record_place(&mut self, base: Operand) -> RecordPlace {
+        match base.tag {
+            TagOf::Known(Tag::Entity) => self.entity_place(base.word),
+            TagOf::Known(Tag::Record) => self.object_place(base.word),
+            TagOf::Known(_) => {
+                self.fail_always();
+                let zero = self.iconst(0);
+                RecordPlace {
+                    shape: zero,
+                    object: zero,
+                }
+            }
+            TagOf::Computed(tag) => self.computed_place(tag, base.word),
+        }
+    }
+
+    fn computed_place(&mut self, tag: Value, word: Value) -> RecordPlace {
+        let join = self.b.create_block();
+        let place = RecordPlace {
+            shape: self.b.append_block_param(join, I64),
+            object: self.b.append_block_param(join, self.pointer),
+        };
+        let (entity, other, record) = (
+            self.b.create_block(),
+            self.b.create_block(),
+            self.b.create_block(),
+        );
+        let is_entity = self.compare_const(IntCC::Equal, tag, Tag::Entity as i64);
+        self.b.ins().brif(is_entity, entity, &[], other, &[]);
+        self.b.switch_to_block(other);
+        let is_record = self.compare_const(IntCC::Equal, tag, Tag::Record as i64);
+        let fail = self.fail;
+        self.b.ins().brif(is_record, record, &[], fail, &[]);
+        self.b.switch_to_block(entity);
+        let found = self.entity_place(word);
+        self.b
+            .ins()
+            .jump(join, &[arg(found.shape), arg(found.object)]);
+        self.b.switch_to_block(record);
+        let found = self.object_place(word);
+        self.b
+            .ins()
+            .jump(join, &[arg(found.shape), arg(found.object)]);
+        self.b.switch_to_block(join);
+        place
+    }
+
+    /// A missing entity has the empty shape, so its object is never read.
+    fn entity_place(&mut self, entity: Value) -> RecordPlace {
+        let header = self.header(entity);
+        let shape = self.header_field(header, offset_of!(EntityHeader, shape));
+        let attrs = self.header_field(header, offset_of!(EntityHeader, attrs));
+        let global = self.frame_field(self.pointer, offset_of!(Frame, heaps));
+        let object = self.word_address(global, attrs);
+        RecordPlace { shape, object }
+    }
+
+    fn object_place(&mut self, record: Value) -> RecordPlace {
+        let object = self.heap_object(record);
+        let first = self.b.ins().load(I64, checked_memory(), object, 0);
+        let shape = self.and_const(first, i64::from(u32::MAX));
+        RecordPlace { shape, object }
+    }
+
+    /// The attribute table's entry, not 0; goes to `search` where the table does not know, and to
+    /// `absent` where it knows that the attribute is missing.
+    fn attr_entry(
+        &mut self,
+        place: RecordPlace,
+        column: AttrId,
+        search: Block,
+        absent: Block,
+    ) -> Value {
+        let shapes = self.frame_field(I64, offset_of!(Frame, attr_shapes));
+        let covered = self
+            .b
+            .ins()
+            .icmp(IntCC::UnsignedLessThan, place.shape, shapes);
+        let in_table = self.b.create_block();
+        self.b.ins().brif(covered, in_table, &[], search, &[]);
+        self.b.switch_to_block(in_table);
+        let stride = self.frame_field(I64, offset_of!(Frame, attr_stride));
+        let row = self.b.ins().imul(place.shape, stride);
+        let index = self.add_const(row, i64::from(column.0));
+        let offset = self.shift_left(index, 2);
+        let table = self.frame_field(self.pointer, offset_of!(Frame, attr_table));
+        let address = self.b.ins().iadd(table, offset);
+        let entry = self.b.ins().load(I32, checked_memory(), address, 0);
+        let entry = self.b.ins().uextend(I64, entry);
+        let (present, missing) = (self.b.create_block(), self.b.create_block());
+        self.b.ins().brif(entry, present, &[], missing, &[]);
+        self.b.switch_to_block(missing);
+        let complete = self.frame_field(I64, offset_of!(Frame, attr_complete));
+        self.b.ins().brif(complete, absent, &[], search, &[]);
+        self.b.switch_to_block(present);
+        entry
+    }
+
+    /// The tag and word that an entry leads to.
+    fn entry_value(&mut self, place: RecordPlace, entry: Value) -> (Value, Value) {
+        let tag_offset = self.and_const(entry, 0xffff);
+        let tag_address = self.b.ins().iadd(place.object, tag_offset);
+        let tag = self.b.ins().uload8(I64, checked_memory(), tag_address, 0);
+        let word_offset = self.shift_right(entry, 16);
+        let word_address = self.word_address(place.object, word_offset);
+        let word = self.b.ins().load(I64, checked_memory(), word_address, 0);
+        (tag, word)
+    }
+}

@@ -1,0 +1,485 @@
+//! IR to CLIF.
+//!
+//! A node becomes SSA values: its word, and its tag where the type is not known. Boolean structure
+//! becomes control flow. A node that several others use is computed once where one computation
+//! reaches all of them: values computed in a branch are forgotten when the branch ends.
+//!
+//! Only operations that every Cranelift target has are used; overflow is detected without the
+//! overflow-checking instructions.
+
+mod attr;
+mod logic;
+mod ops;
+mod sets;
+
+use crate::unit::CompileError;
+use cedarjit_ir::abi::{Builtin, EntityHeader, Frame, Outcome, Returns};
+use cedarjit_ir::expr::{Body, Op, Type as IrType, Var};
+use cedarjit_ir::heap::OFFSET_BITS;
+use cedarjit_ir::ids::{AttrId, ConstId, NodeId, ShapeId, StrId};
+use cedarjit_ir::value::Tag;
+use cranelift_codegen::ir::condcodes::IntCC;
+use cranelift_codegen::ir::types::{I32, I64};
+use cranelift_codegen::ir::{
+    AbiParam, Block, BlockArg, Function as ClifFunction, InstBuilder, MemFlagsData, SigRef,
+    Signature, Type, Value,
+};
+use cranelift_codegen::isa::TargetIsa;
+use cranelift_frontend::{FunctionBuilder, FunctionBuilderContext};
+use std::mem::offset_of;
+
+/// The most nodes that a body may have to be compiled; larger ones are interpreted.
+pub const MAX_NODES: usize = 20_000;
+
+/// The most stack that a body's set and record literals may take, in bytes.
+pub const MAX_STACK_BYTES: usize = 32 * 1024;
+
+/// How the engine numbers what bodies name.
+pub trait Symbols {
+    /// The interned name of an attribute.
+    fn attr_name(&self, attr: &str) -> StrId;
+    /// The column of an attribute in the attribute table; `None` if it has none, which makes the
+    /// code search the record instead.
+    fn attr_column(&self, attr: &str) -> Option<AttrId>;
+    /// The position of a context attribute in the frame's context slots, if it has one.
+    fn context_slot(&self, attr: &str) -> Option<usize>;
+    /// The shape of a record literal with these attributes.
+    fn record(&self, attrs: &[&str]) -> RecordSymbol;
+}
+
+/// The shape of a record literal.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RecordSymbol {
+    /// The shape.
+    pub shape: ShapeId,
+    /// For each attribute of the literal, in order, its position in the shape.
+    pub positions: Vec<usize>,
+}
+
+/// The signature of a compiled body: `(frame, constants) -> outcome`.
+pub(crate) fn signature(isa: &dyn TargetIsa) -> Signature {
+    let mut signature = Signature::new(isa.default_call_conv());
+    signature.params.push(AbiParam::new(isa.pointer_type()));
+    signature.params.push(AbiParam::new(isa.pointer_type()));
+    signature.returns.push(AbiParam::new(I32));
+    signature
+}
+
+/// Writes the CLIF of a verified body into `func`, whose signature is already set.
+pub(crate) fn emit(
+    body: &Body,
+    symbols: &dyn Symbols,
+    isa: &dyn TargetIsa,
+    func: &mut ClifFunction,
+    context: &mut FunctionBuilderContext,
+) -> Result<(), CompileError> {
+    check_size(body)?;
+    let mut builder = FunctionBuilder::new(func, context);
+    let entry = builder.create_block();
+    builder.append_block_params_for_function_params(entry);
+    builder.switch_to_block(entry);
+    let (frame, consts) = (
+        builder.block_params(entry)[0],
+        builder.block_params(entry)[1],
+    );
+    let fail = builder.create_block();
+    builder.set_cold_block(fail);
+    let mut emitter = Emitter {
+        b: builder,
+        body,
+        symbols,
+        frame,
+        consts,
+        fail,
+        memo: vec![None; body.nodes.len()],
+        trail: Vec::new(),
+        builtin_signatures: [None; MAX_ARITY + 1],
+        pointer: isa.pointer_type(),
+        isa,
+    };
+    let satisfied = emitter.b.create_block();
+    let unsatisfied = emitter.b.create_block();
+    emitter.branch(body.root, satisfied, unsatisfied);
+    emitter.finish(satisfied, Outcome::Satisfied);
+    emitter.finish(unsatisfied, Outcome::Unsatisfied);
+    emitter.finish(fail, Outcome::Failed);
+    let mut builder = emitter.b;
+    builder.seal_all_blocks();
+    builder.finalize(isa.frontend_config());
+    Ok(())
+}
+
+pub(crate) fn check_size(body: &Body) -> Result<(), CompileError> {
+    if body.nodes.len() > MAX_NODES {
+        return Err(CompileError::TooLarge {
+            what: "number of nodes",
+            size: body.nodes.len(),
+            limit: MAX_NODES,
+        });
+    }
+    let stack: usize = body
+        .nodes
+        .iter()
+        .map(|node| match &node.op {
+            Op::Set(items) => items.len() * PAIR_SIZE,
+            Op::Record(fields) => fields.len() * PAIR_SIZE,
+            _ => 0,
+        })
+        .sum();
+    if stack > MAX_STACK_BYTES {
+        return Err(CompileError::TooLarge {
+            what: "stack for set and record literals, in bytes:",
+            size: stack,
+            limit: MAX_STACK_BYTES,
+        });
+    }
+    Ok(())
+}
+
+/// The size of a tag and word pair.
+const PAIR_SIZE: usize = 16;
+
+/// The most words that a builtin takes after the frame.
+const MAX_ARITY: usize = 3;
+
+/// A value's tag: known while compiling, or computed.
+#[derive(Clone, Copy, Debug)]
+enum TagOf {
+    Known(Tag),
+    Computed(Value),
+}
+
+/// A node's SSA values.
+#[derive(Clone, Copy, Debug)]
+struct Operand {
+    tag: TagOf,
+    word: Value,
+}
+
+impl Operand {
+    fn known(tag: Tag, word: Value) -> Self {
+        Self {
+            tag: TagOf::Known(tag),
+            word,
+        }
+    }
+}
+
+/// A record object and its shape, wherever it was found.
+#[derive(Clone, Copy, Debug)]
+struct RecordPlace {
+    shape: Value,
+    object: Value,
+}
+
+struct Emitter<'a, 'f> {
+    b: FunctionBuilder<'f>,
+    body: &'a Body,
+    symbols: &'a dyn Symbols,
+    frame: Value,
+    consts: Value,
+    /// Where a failed evaluation goes.
+    fail: Block,
+    /// The values of nodes computed so far that reach the current block.
+    memo: Vec<Option<Operand>>,
+    /// The nodes in `memo`, in the order they were added.
+    trail: Vec<NodeId>,
+    builtin_signatures: [Option<SigRef>; MAX_ARITY + 1],
+    pointer: Type,
+    isa: &'a dyn TargetIsa,
+}
+
+/// Memory that does not change while a body runs.
+fn constant_memory() -> MemFlagsData {
+    MemFlagsData::trusted().with_readonly().with_can_move()
+}
+
+/// Memory that does not change while a body runs, at an address that is valid only where the code
+/// has checked it.
+fn checked_memory() -> MemFlagsData {
+    MemFlagsData::trusted().with_readonly()
+}
+
+impl Emitter<'_, '_> {
+    fn finish(&mut self, block: Block, outcome: Outcome) {
+        self.b.switch_to_block(block);
+        let code = self.b.ins().iconst(I32, outcome as i64);
+        self.b.ins().return_(&[code]);
+    }
+
+    fn iconst(&mut self, n: i64) -> Value {
+        self.b.ins().iconst(I64, n)
+    }
+
+    /// A 64-bit 0 or 1 from a comparison's 8-bit result.
+    fn widen(&mut self, flag: Value) -> Value {
+        self.b.ins().uextend(I64, flag)
+    }
+
+    fn compare_const(&mut self, cc: IntCC, x: Value, n: i64) -> Value {
+        let n = self.iconst(n);
+        self.b.ins().icmp(cc, x, n)
+    }
+
+    fn add_const(&mut self, x: Value, n: i64) -> Value {
+        let n = self.iconst(n);
+        self.b.ins().iadd(x, n)
+    }
+
+    fn shift_left(&mut self, x: Value, by: i64) -> Value {
+        let by = self.iconst(by);
+        self.b.ins().ishl(x, by)
+    }
+
+    fn shift_right(&mut self, x: Value, by: i64) -> Value {
+        let by = self.iconst(by);
+        self.b.ins().ushr(x, by)
+    }
+
+    fn and_const(&mut self, x: Value, mask: i64) -> Value {
+        let mask = self.iconst(mask);
+        self.b.ins().band(x, mask)
+    }
+
+    /// Loads a frame field that builtins do not change.
+    fn frame_field(&mut self, ty: Type, offset: usize) -> Value {
+        let frame = self.frame;
+        self.b
+            .ins()
+            .load(ty, constant_memory(), frame, offset as i32)
+    }
+
+    /// The address of the `index`-th of an array of 8-byte words.
+    fn word_address(&mut self, base: Value, index: Value) -> Value {
+        let offset = self.shift_left(index, 3);
+        self.b.ins().iadd(base, offset)
+    }
+
+    /// Goes on in a new block if `flag` is true, fails otherwise.
+    fn require(&mut self, flag: Value) {
+        let next = self.b.create_block();
+        let fail = self.fail;
+        self.b.ins().brif(flag, next, &[], fail, &[]);
+        self.b.switch_to_block(next);
+    }
+
+    /// Fails always; what is emitted next is never reached.
+    fn fail_always(&mut self) {
+        let fail = self.fail;
+        self.b.ins().jump(fail, &[]);
+        let unreachable = self.b.create_block();
+        self.b.switch_to_block(unreachable);
+    }
+
+    /// Goes on if the operand has this tag, fails otherwise.
+    fn require_tag(&mut self, operand: Operand, tag: Tag) {
+        match operand.tag {
+            TagOf::Known(known) if known == tag => {}
+            TagOf::Known(_) => self.fail_always(),
+            TagOf::Computed(value) => {
+                let same = self.compare_const(IntCC::Equal, value, tag as i64);
+                self.require(same);
+            }
+        }
+    }
+
+    fn tag_value(&mut self, tag: TagOf) -> Value {
+        match tag {
+            TagOf::Known(tag) => self.iconst(tag as i64),
+            TagOf::Computed(value) => value,
+        }
+    }
+
+    /// The word of an operand that must have this tag.
+    fn word_of(&mut self, id: NodeId, tag: Tag) -> Value {
+        let operand = self.operand(id);
+        self.require_tag(operand, tag);
+        operand.word
+    }
+
+    fn mark(&self) -> usize {
+        self.trail.len()
+    }
+
+    /// Forgets the values computed since `mark`, which do not reach what comes next.
+    fn forget_since(&mut self, mark: usize) {
+        for id in self.trail.drain(mark..) {
+            self.memo[id.index()] = None;
+        }
+    }
+
+    fn remember(&mut self, id: NodeId, operand: Operand) {
+        self.memo[id.index()] = Some(operand);
+        self.trail.push(id);
+    }
+
+    /// The values of a node, computed here unless an earlier computation reaches this block.
+    fn operand(&mut self, id: NodeId) -> Operand {
+        if let Some(known) = self.memo[id.index()] {
+            return known;
+        }
+        let body = self.body;
+        let node = body.node(id);
+        let operand = match &node.op {
+            Op::Const(c) => self.constant(*c, node.ty),
+            Op::Bool(b) => {
+                let word = self.iconst(i64::from(*b));
+                Operand::known(Tag::Bool, word)
+            }
+            Op::Var(var) => self.variable(*var),
+            Op::Unary(op, a) => self.unary(*op, *a),
+            Op::Binary(op, a, b) => self.binary(*op, *a, *b),
+            Op::And(_) | Op::Or(_) => self.materialise(id),
+            Op::If(c, t, e) => self.conditional(*c, *t, *e, node.ty),
+            Op::GetAttr(a, attr) => self.get_attr(*a, attr),
+            Op::HasAttr(a, attr) => self.has_attr(*a, attr),
+            Op::Like(a, c) => {
+                let text = self.word_of(*a, Tag::String);
+                let pattern = self.constant_word(*c);
+                self.call_bool(Builtin::Like, &[text, pattern])
+            }
+            Op::Is(a, c) => self.is_type(*a, *c),
+            Op::Set(items) => self.set(items),
+            Op::Record(fields) => self.record(fields),
+            Op::Call(func, args) => self.call_function(*func, args),
+        };
+        self.remember(id, operand);
+        operand
+    }
+
+    fn constant_word(&mut self, c: ConstId) -> Value {
+        let consts = self.consts;
+        let offset = (c.index() * 8) as i32;
+        self.b.ins().load(I64, constant_memory(), consts, offset)
+    }
+
+    fn constant(&mut self, c: ConstId, ty: IrType) -> Operand {
+        let word = self.constant_word(c);
+        // The verifier admits constants of exact types only.
+        Operand::known(ty.tag().unwrap_or(Tag::Absent), word)
+    }
+
+    fn variable(&mut self, var: Var) -> Operand {
+        let (tag, offset) = match var {
+            Var::Principal => (Tag::Entity, offset_of!(Frame, principal)),
+            Var::Action => (Tag::Entity, offset_of!(Frame, action)),
+            Var::Resource => (Tag::Entity, offset_of!(Frame, resource)),
+            Var::Context => (Tag::Record, offset_of!(Frame, context)),
+        };
+        let word = self.frame_field(I64, offset);
+        Operand::known(tag, word)
+    }
+
+    /// The address of an object from a reference to it.
+    fn heap_object(&mut self, reference: Value) -> Value {
+        let space = self.shift_right(reference, i64::from(OFFSET_BITS));
+        let scale = i64::from(self.pointer.bytes().trailing_zeros());
+        let slot = self.shift_left(space, scale);
+        let frame = self.frame;
+        let slot = self.b.ins().iadd(frame, slot);
+        // A builtin that grows the scratch heap renews its base, so this load must not move.
+        let base = self.b.ins().load(
+            self.pointer,
+            MemFlagsData::trusted(),
+            slot,
+            offset_of!(Frame, heaps) as i32,
+        );
+        let offset = self.and_const(reference, (1 << OFFSET_BITS) - 1);
+        self.word_address(base, offset)
+    }
+
+    /// The address of an entity's header.
+    fn header(&mut self, entity: Value) -> Value {
+        let local = self.shift_right(entity, 31);
+        let scale = i64::from(self.pointer.bytes().trailing_zeros());
+        let slot = self.shift_left(local, scale);
+        let frame = self.frame;
+        let slot = self.b.ins().iadd(frame, slot);
+        let base = self.b.ins().load(
+            self.pointer,
+            constant_memory(),
+            slot,
+            offset_of!(Frame, headers) as i32,
+        );
+        let index = self.and_const(entity, (1 << 31) - 1);
+        let scale = size_of::<EntityHeader>().trailing_zeros();
+        let offset = self.shift_left(index, i64::from(scale));
+        self.b.ins().iadd(base, offset)
+    }
+
+    /// A 32-bit header field, widened.
+    fn header_field(&mut self, header: Value, offset: usize) -> Value {
+        let field = self
+            .b
+            .ins()
+            .load(I32, checked_memory(), header, offset as i32);
+        self.b.ins().uextend(I64, field)
+    }
+
+    /// Calls a builtin and returns the word that it returns.
+    fn call(&mut self, builtin: Builtin, args: &[Value]) -> Value {
+        debug_assert_eq!(args.len(), builtin.arity());
+        let signature = self.builtin_signature(args.len());
+        let table = self.frame_field(self.pointer, offset_of!(Frame, builtins));
+        let offset = (builtin as usize * self.pointer.bytes() as usize) as i32;
+        let code = self
+            .b
+            .ins()
+            .load(self.pointer, constant_memory(), table, offset);
+        let mut values = vec![self.frame];
+        values.extend_from_slice(args);
+        let call = self.b.ins().call_indirect(signature, code, &values);
+        self.b.inst_results(call)[0]
+    }
+
+    fn builtin_signature(&mut self, arity: usize) -> SigRef {
+        if let Some(known) = self.builtin_signatures[arity] {
+            return known;
+        }
+        let mut signature = Signature::new(self.isa.default_call_conv());
+        signature.params.push(AbiParam::new(self.pointer));
+        for _ in 0..arity {
+            signature.params.push(AbiParam::new(I64));
+        }
+        signature.returns.push(AbiParam::new(I64));
+        let reference = self.b.import_signature(signature);
+        self.builtin_signatures[arity] = Some(reference);
+        reference
+    }
+
+    /// Calls a builtin that returns a Boolean and may fail or not.
+    fn call_bool(&mut self, builtin: Builtin, args: &[Value]) -> Operand {
+        let word = self.call(builtin, args);
+        if builtin.returns() == Returns::FallibleBool {
+            let ok = self.compare_const(IntCC::UnsignedLessThan, word, 2);
+            self.require(ok);
+        }
+        Operand::known(Tag::Bool, word)
+    }
+
+    /// Calls a builtin that returns a value or fails; `tag` if every value it returns has it.
+    fn call_value(&mut self, builtin: Builtin, args: &[Value], tag: Option<Tag>) -> Operand {
+        debug_assert_eq!(builtin.returns(), Returns::FallibleValue);
+        let ok = self.call(builtin, args);
+        self.require(ok);
+        let frame = self.frame;
+        let mut load = |offset: usize| {
+            self.b
+                .ins()
+                .load(I64, MemFlagsData::trusted(), frame, offset as i32)
+        };
+        let word = load(offset_of!(Frame, result_word));
+        match tag {
+            Some(tag) => Operand::known(tag, word),
+            None => Operand {
+                tag: TagOf::Computed(load(offset_of!(Frame, result_tag))),
+                word,
+            },
+        }
+    }
+}
+
+/// A block argument.
+fn arg(value: Value) -> BlockArg {
+    BlockArg::Value(value)
+}

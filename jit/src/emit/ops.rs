@@ -1,0 +1,336 @@
+//! Operators and extension functions.
+
+use super::{Emitter, Operand, TagOf, arg, checked_memory};
+use cedarjit_ir::abi::{Builtin, EntityHeader, Frame};
+use cedarjit_ir::expr::{BinaryOp, UnaryOp};
+use cedarjit_ir::ext::ExtFn;
+use cedarjit_ir::heap::Heap;
+use cedarjit_ir::ids::{ConstId, NodeId};
+use cedarjit_ir::value::Tag;
+use cranelift_codegen::ir::condcodes::IntCC;
+use cranelift_codegen::ir::types::{I32, I64};
+use cranelift_codegen::ir::{Block, InstBuilder, Value};
+use std::mem::offset_of;
+
+impl Emitter<'_, '_> {
+    pub(super) fn unary(&mut self, op: UnaryOp, a: NodeId) -> Operand {
+        match op {
+            UnaryOp::Not => {
+                let word = self.word_of(a, Tag::Bool);
+                let one = self.iconst(1);
+                let word = self.b.ins().bxor(word, one);
+                Operand::known(Tag::Bool, word)
+            }
+            UnaryOp::Neg => {
+                let word = self.word_of(a, Tag::Long);
+                let ok = self.compare_const(IntCC::NotEqual, word, i64::MIN);
+                self.require(ok);
+                let word = self.b.ins().ineg(word);
+                Operand::known(Tag::Long, word)
+            }
+            UnaryOp::IsEmpty => {
+                // There is one empty set, but it may be in any heap: look at the length.
+                let set = self.word_of(a, Tag::Set);
+                let object = self.heap_object(set);
+                let first = self.b.ins().load(I64, checked_memory(), object, 0);
+                let length = self.and_const(first, Heap::LENGTH_MASK.cast_signed());
+                let empty = self.compare_const(IntCC::Equal, length, 0);
+                self.truth(empty)
+            }
+        }
+    }
+
+    fn truth(&mut self, flag: Value) -> Operand {
+        let word = self.widen(flag);
+        Operand::known(Tag::Bool, word)
+    }
+
+    pub(super) fn binary(&mut self, op: BinaryOp, a: NodeId, b: NodeId) -> Operand {
+        // Both sides first, then types: an operand's own failure comes before a type error.
+        let left = self.operand(a);
+        let right = self.operand(b);
+        match op {
+            BinaryOp::Eq => self.equal(left, right),
+            BinaryOp::Less => self.ordered(IntCC::SignedLessThan, left, right),
+            BinaryOp::LessEq => self.ordered(IntCC::SignedLessThanOrEqual, left, right),
+            BinaryOp::Add | BinaryOp::Sub | BinaryOp::Mul => {
+                self.require_tag(left, Tag::Long);
+                self.require_tag(right, Tag::Long);
+                let word = match op {
+                    BinaryOp::Add => self.checked_add(left.word, right.word),
+                    BinaryOp::Sub => self.checked_sub(left.word, right.word),
+                    _ => self.checked_mul(left.word, right.word),
+                };
+                Operand::known(Tag::Long, word)
+            }
+            BinaryOp::In => {
+                self.require_tag(left, Tag::Entity);
+                self.materialise_jump(|e, then, els| e.jump_is_in(left.word, right, then, els))
+            }
+            BinaryOp::Contains => {
+                self.require_tag(left, Tag::Set);
+                self.materialise_jump(|e, then, els| e.jump_contains(left.word, right, then, els))
+            }
+            BinaryOp::ContainsAll => self.on_sets(Builtin::ContainsAll, left, right),
+            BinaryOp::ContainsAny => self.on_sets(Builtin::ContainsAny, left, right),
+            BinaryOp::GetTag => {
+                self.require_tag(left, Tag::Entity);
+                self.require_tag(right, Tag::String);
+                self.call_value(Builtin::GetTag, &[left.word, right.word], None)
+            }
+            BinaryOp::HasTag => {
+                self.require_tag(left, Tag::Entity);
+                self.require_tag(right, Tag::String);
+                self.call_bool(Builtin::HasTag, &[left.word, right.word])
+            }
+        }
+    }
+
+    fn on_sets(&mut self, builtin: Builtin, left: Operand, right: Operand) -> Operand {
+        self.require_tag(left, Tag::Set);
+        self.require_tag(right, Tag::Set);
+        self.call_bool(builtin, &[left.word, right.word])
+    }
+
+    /// Values are interned, so equality is equality of tag and word.
+    fn equal(&mut self, left: Operand, right: Operand) -> Operand {
+        let words = self.b.ins().icmp(IntCC::Equal, left.word, right.word);
+        let flag = match (left.tag, right.tag) {
+            (TagOf::Known(l), TagOf::Known(r)) if l == r => words,
+            (TagOf::Known(_), TagOf::Known(_)) => {
+                let zero = self.iconst(0);
+                return Operand::known(Tag::Bool, zero);
+            }
+            _ => {
+                let l = self.tag_value(left.tag);
+                let r = self.tag_value(right.tag);
+                let tags = self.b.ins().icmp(IntCC::Equal, l, r);
+                self.b.ins().band(tags, words)
+            }
+        };
+        self.truth(flag)
+    }
+
+    /// `<` and `<=`: both integers, both datetimes or both durations.
+    fn ordered(&mut self, cc: IntCC, left: Operand, right: Operand) -> Operand {
+        const ORDERED: [Tag; 3] = [Tag::Long, Tag::Datetime, Tag::Duration];
+        match (left.tag, right.tag) {
+            (TagOf::Known(tag), _) if ORDERED.contains(&tag) => self.require_tag(right, tag),
+            (_, TagOf::Known(tag)) if ORDERED.contains(&tag) => self.require_tag(left, tag),
+            (TagOf::Known(_), _) | (_, TagOf::Known(_)) => self.fail_always(),
+            (TagOf::Computed(l), TagOf::Computed(r)) => {
+                let same = self.b.ins().icmp(IntCC::Equal, l, r);
+                self.require(same);
+                let mask: i64 = ORDERED.iter().map(|tag| 1 << *tag as u8).sum();
+                let one = self.iconst(1);
+                let bit = self.b.ins().ishl(one, l);
+                let allowed = self.and_const(bit, mask);
+                self.require(allowed);
+            }
+        }
+        let flag = self.b.ins().icmp(cc, left.word, right.word);
+        self.truth(flag)
+    }
+
+    /// A sum overflows when both operands have the sign that it lacks.
+    fn checked_add(&mut self, a: Value, b: Value) -> Value {
+        let sum = self.b.ins().iadd(a, b);
+        let with_a = self.b.ins().bxor(a, sum);
+        let with_b = self.b.ins().bxor(b, sum);
+        let overflow = self.b.ins().band(with_a, with_b);
+        let ok = self.compare_const(IntCC::SignedGreaterThanOrEqual, overflow, 0);
+        self.require(ok);
+        sum
+    }
+
+    /// A difference overflows when the operands' signs differ and it lacks the first one's.
+    fn checked_sub(&mut self, a: Value, b: Value) -> Value {
+        let difference = self.b.ins().isub(a, b);
+        let operands = self.b.ins().bxor(a, b);
+        let with_a = self.b.ins().bxor(a, difference);
+        let overflow = self.b.ins().band(operands, with_a);
+        let ok = self.compare_const(IntCC::SignedGreaterThanOrEqual, overflow, 0);
+        self.require(ok);
+        difference
+    }
+
+    /// A product fits when its upper half is the sign of its lower half.
+    fn checked_mul(&mut self, a: Value, b: Value) -> Value {
+        let low = self.b.ins().imul(a, b);
+        let high = self.b.ins().smulhi(a, b);
+        let by = self.iconst(63);
+        let sign = self.b.ins().sshr(low, by);
+        let ok = self.b.ins().icmp(IntCC::Equal, high, sign);
+        self.require(ok);
+        low
+    }
+
+    /// Ends the current block with `left in right`.
+    pub(super) fn branch_in(&mut self, a: NodeId, b: NodeId, then: Block, els: Block) {
+        let left = self.operand(a);
+        let right = self.operand(b);
+        self.require_tag(left, Tag::Entity);
+        self.jump_is_in(left.word, right, then, els);
+    }
+
+    /// Ends the current block with `left.contains(right)`.
+    pub(super) fn branch_contains(&mut self, a: NodeId, b: NodeId, then: Block, els: Block) {
+        let left = self.operand(a);
+        let right = self.operand(b);
+        self.require_tag(left, Tag::Set);
+        self.jump_contains(left.word, right, then, els);
+    }
+
+    /// An entity is in itself and its ancestors. Most entities that are no ancestor lack its bit
+    /// in the Bloom word; a search settles the rest.
+    pub(super) fn jump_in(&mut self, left: Value, right: Value, then: Block, els: Block) {
+        let (differ, maybe) = (self.b.create_block(), self.b.create_block());
+        let same = self.b.ins().icmp(IntCC::Equal, left, right);
+        self.b.ins().brif(same, then, &[], differ, &[]);
+        self.b.switch_to_block(differ);
+        let header = self.header(left);
+        let bloom = self.b.ins().load(
+            I64,
+            checked_memory(),
+            header,
+            offset_of!(EntityHeader, bloom) as i32,
+        );
+        let bit = self.bloom_bit(right);
+        let candidate = self.b.ins().band(bloom, bit);
+        self.b.ins().brif(candidate, maybe, &[], els, &[]);
+        self.b.switch_to_block(maybe);
+        self.jump_has_ancestor(header, right, then, els);
+    }
+
+    /// Ends the current block with "`other` is an ancestor of the entity at `header`", which has
+    /// the Bloom bit of `other` and so at least one ancestor.
+    ///
+    /// A binary search without branches on the outcome of comparisons: the part that may hold
+    /// `other` shrinks to one element, whatever the elements are.
+    pub(super) fn jump_has_ancestor(
+        &mut self,
+        header: Value,
+        other: Value,
+        then: Block,
+        els: Block,
+    ) {
+        let start = self.header_field(header, offset_of!(EntityHeader, ancestors));
+        let count = self.header_field(header, offset_of!(EntityHeader, ancestor_count));
+        let all = self.frame_field(self.pointer, offset_of!(Frame, ancestors));
+        let offset = self.shift_left(start, 2);
+        let first = self.b.ins().iadd(all, offset);
+        let other = self.b.ins().ireduce(I32, other);
+        let (head, halve, done) = (
+            self.b.create_block(),
+            self.b.create_block(),
+            self.b.create_block(),
+        );
+        let low = self.b.append_block_param(head, self.pointer);
+        let length = self.b.append_block_param(head, I64);
+        self.b.ins().jump(head, &[arg(first), arg(count)]);
+        self.b.switch_to_block(head);
+        let more = self.compare_const(IntCC::UnsignedGreaterThan, length, 1);
+        self.b.ins().brif(more, halve, &[], done, &[]);
+        self.b.switch_to_block(halve);
+        let half = self.shift_right(length, 1);
+        let offset = self.shift_left(half, 2);
+        let middle = self.b.ins().iadd(low, offset);
+        let found = self.b.ins().load(I32, checked_memory(), middle, 0);
+        let upper = self
+            .b
+            .ins()
+            .icmp(IntCC::UnsignedLessThanOrEqual, found, other);
+        let next = self.b.ins().select(upper, middle, low);
+        let rest = self.b.ins().isub(length, half);
+        self.b.ins().jump(head, &[arg(next), arg(rest)]);
+        self.b.switch_to_block(done);
+        let found = self.b.ins().load(I32, checked_memory(), low, 0);
+        let same = self.b.ins().icmp(IntCC::Equal, found, other);
+        self.b.ins().brif(same, then, &[], els, &[]);
+    }
+
+    /// [`bloom_bit`](cedarjit_ir::abi::bloom_bit), in code.
+    pub(super) fn bloom_bit(&mut self, entity: Value) -> Value {
+        let id = self.b.ins().ireduce(I32, entity);
+        let factor = self
+            .b
+            .ins()
+            .iconst(I32, i64::from(cedarjit_ir::abi::BLOOM_FACTOR));
+        let hash = self.b.ins().imul(id, factor);
+        let shift = self
+            .b
+            .ins()
+            .iconst(I32, i64::from(cedarjit_ir::abi::BLOOM_SHIFT));
+        let position = self.b.ins().ushr(hash, shift);
+        let one = self.iconst(1);
+        self.b.ins().ishl(one, position)
+    }
+
+    pub(super) fn is_type(&mut self, a: NodeId, ty: ConstId) -> Operand {
+        let entity = self.word_of(a, Tag::Entity);
+        let header = self.header(entity);
+        let actual = self.header_field(header, offset_of!(EntityHeader, ty));
+        let expected = self.constant_word(ty);
+        let same = self.b.ins().icmp(IntCC::Equal, actual, expected);
+        self.truth(same)
+    }
+
+    pub(super) fn call_function(&mut self, func: ExtFn, args: &[NodeId]) -> Operand {
+        let operands: Vec<_> = args.iter().map(|v| self.operand(*v)).collect();
+        let (types, returns) = function_type(func);
+        for (operand, tag) in operands.iter().zip(types) {
+            self.require_tag(*operand, *tag);
+        }
+        let a = operands.first().map(|o| o.word);
+        let b = operands.get(1).map(|o| o.word);
+        let zero = self.iconst(0);
+        let (a, b) = (a.unwrap_or(zero), b.unwrap_or(zero));
+        let compared = match func {
+            ExtFn::DecimalLessThan => Some(IntCC::SignedLessThan),
+            ExtFn::DecimalLessEq => Some(IntCC::SignedLessThanOrEqual),
+            ExtFn::DecimalGreater => Some(IntCC::SignedGreaterThan),
+            ExtFn::DecimalGreaterEq => Some(IntCC::SignedGreaterThanOrEqual),
+            _ => None,
+        };
+        if let Some(cc) = compared {
+            let flag = self.b.ins().icmp(cc, a, b);
+            return self.truth(flag);
+        }
+        match func {
+            ExtFn::Offset => Operand::known(returns, self.checked_add(a, b)),
+            ExtFn::DurationSince => Operand::known(returns, self.checked_sub(a, b)),
+            ExtFn::ToMilliseconds => Operand::known(returns, a),
+            _ => {
+                let number = ExtFn::ALL.iter().position(|f| *f == func).unwrap_or(0);
+                let number = self.iconst(number as i64);
+                self.call_value(Builtin::CallExt, &[number, a, b], Some(returns))
+            }
+        }
+    }
+}
+
+/// The tags of a function's parameters and of its result.
+fn function_type(func: ExtFn) -> (&'static [Tag], Tag) {
+    use Tag::{Bool, Datetime, Decimal, Duration, Ip, Long, String};
+    match func {
+        ExtFn::Decimal => (&[String], Decimal),
+        ExtFn::Ip => (&[String], Ip),
+        ExtFn::Datetime => (&[String], Datetime),
+        ExtFn::Duration => (&[String], Duration),
+        ExtFn::DecimalLessThan
+        | ExtFn::DecimalLessEq
+        | ExtFn::DecimalGreater
+        | ExtFn::DecimalGreaterEq => (&[Decimal, Decimal], Bool),
+        ExtFn::IsIpv4 | ExtFn::IsIpv6 | ExtFn::IsLoopback | ExtFn::IsMulticast => (&[Ip], Bool),
+        ExtFn::IsInRange => (&[Ip, Ip], Bool),
+        ExtFn::Offset => (&[Datetime, Duration], Datetime),
+        ExtFn::DurationSince => (&[Datetime, Datetime], Duration),
+        ExtFn::ToDate => (&[Datetime], Datetime),
+        ExtFn::ToTime => (&[Datetime], Duration),
+        ExtFn::ToMilliseconds
+        | ExtFn::ToSeconds
+        | ExtFn::ToMinutes
+        | ExtFn::ToHours
+        | ExtFn::ToDays => (&[Duration], Long),
+    }
+}

@@ -1,0 +1,239 @@
+//! Membership in sets, inline: `in` with a set on the right, and `contains`.
+
+use super::{Emitter, Operand, PAIR_SIZE, TagOf, arg, checked_memory};
+use cedarjit_ir::abi::{Builtin, EntityHeader};
+use cedarjit_ir::heap::Heap;
+use cedarjit_ir::ids::NodeId;
+use cedarjit_ir::value::Tag;
+use cranelift_codegen::ir::condcodes::IntCC;
+use cranelift_codegen::ir::types::I64;
+use cranelift_codegen::ir::{
+    Block, InstBuilder, MemFlagsData, StackSlotData, StackSlotKind, Value,
+};
+use std::mem::offset_of;
+
+/// The longest set that `contains` scans inline; longer ones are searched by the builtin.
+const SCAN_LIMIT: i64 = 16;
+
+/// A set's object, while compiled code looks through it.
+struct SetPlace {
+    object: Value,
+    length: Value,
+    /// The address of the first element's word.
+    words: Value,
+}
+
+impl Emitter<'_, '_> {
+    fn set_place(&mut self, set: Value) -> SetPlace {
+        let object = self.heap_object(set);
+        let first = self.b.ins().load(I64, checked_memory(), object, 0);
+        let length = self.shift_right(first, 32);
+        let length = self.and_const(length, (Heap::LENGTH_MASK >> 32).cast_signed());
+        // One header word, then the tags, eight to a word.
+        let padded = self.add_const(length, 8 + 7);
+        let offset = self.and_const(padded, !7);
+        let words = self.b.ins().iadd(object, offset);
+        SetPlace {
+            object,
+            length,
+            words,
+        }
+    }
+
+    fn element_tag(&mut self, set: &SetPlace, index: Value) -> Value {
+        let address = self.b.ins().iadd(set.object, index);
+        self.b.ins().uload8(I64, checked_memory(), address, 8)
+    }
+
+    /// Ends the current block by going to `empty` for the empty set; goes on with any other.
+    fn leave_if_empty(&mut self, set: &SetPlace, empty: Block) {
+        let next = self.b.create_block();
+        self.b.ins().brif(set.length, next, &[], empty, &[]);
+        self.b.switch_to_block(next);
+    }
+
+    /// A loop over the set's words. `body` is called in a block that has the element's index and
+    /// word, and ends it by going on to the given block or elsewhere. Afterwards the current block
+    /// is the one reached when every element went on.
+    fn for_each_word(&mut self, set: &SetPlace, body: impl FnOnce(&mut Self, Value, Value, Block)) {
+        let (head, step, done) = (
+            self.b.create_block(),
+            self.b.create_block(),
+            self.b.create_block(),
+        );
+        let index = self.b.append_block_param(head, I64);
+        let zero = self.iconst(0);
+        self.b.ins().jump(head, &[arg(zero)]);
+        self.b.switch_to_block(head);
+        let address = self.word_address(set.words, index);
+        let word = self.b.ins().load(I64, checked_memory(), address, 0);
+        body(self, index, word, step);
+        self.b.switch_to_block(step);
+        let next = self.add_const(index, 1);
+        let more = self.b.ins().icmp(IntCC::UnsignedLessThan, next, set.length);
+        self.b.ins().brif(more, head, &[arg(next)], done, &[]);
+        self.b.switch_to_block(done);
+    }
+
+    /// Ends the current block with "`left` is in an element of `set`", all of whose elements must
+    /// be entities.
+    pub(super) fn jump_in_set(&mut self, left: Value, set: Value, then: Block, els: Block) {
+        let set = self.set_place(set);
+        self.leave_if_empty(&set, els);
+        // Elements are in the order of their tags, so the ends speak for all.
+        let zero = self.iconst(0);
+        let last = self.add_const(set.length, -1);
+        for index in [zero, last] {
+            let tag = self.element_tag(&set, index);
+            let is_entity = self.compare_const(IntCC::Equal, tag, Tag::Entity as i64);
+            self.require(is_entity);
+        }
+        let header = self.header(left);
+        let bloom = self.b.ins().load(
+            I64,
+            checked_memory(),
+            header,
+            offset_of!(EntityHeader, bloom) as i32,
+        );
+        self.for_each_word(&set, |e, _, word, next| {
+            let (differ, maybe) = (e.b.create_block(), e.b.create_block());
+            let same = e.b.ins().icmp(IntCC::Equal, left, word);
+            e.b.ins().brif(same, then, &[], differ, &[]);
+            e.b.switch_to_block(differ);
+            let bit = e.bloom_bit(word);
+            let candidate = e.b.ins().band(bloom, bit);
+            e.b.ins().brif(candidate, maybe, &[], next, &[]);
+            e.b.switch_to_block(maybe);
+            e.jump_has_ancestor(header, word, then, next);
+        });
+        self.b.ins().jump(els, &[]);
+    }
+
+    /// Ends the current block with "`set` contains `element`".
+    pub(super) fn jump_contains(&mut self, set: Value, element: Operand, then: Block, els: Block) {
+        let place = self.set_place(set);
+        self.leave_if_empty(&place, els);
+        let (scan, search) = (self.b.create_block(), self.b.create_block());
+        self.b.set_cold_block(search);
+        let short = self.compare_const(IntCC::UnsignedLessThanOrEqual, place.length, SCAN_LIMIT);
+        self.b.ins().brif(short, scan, &[], search, &[]);
+        let tag = {
+            self.b.switch_to_block(search);
+            let tag = self.tag_value(element.tag);
+            let found = self.call(Builtin::Contains, &[set, tag, element.word]);
+            self.b.ins().brif(found, then, &[], els, &[]);
+            self.b.switch_to_block(scan);
+            self.tag_value(element.tag)
+        };
+        self.for_each_word(&place, |e, index, word, next| {
+            let alike = e.b.create_block();
+            let same = e.b.ins().icmp(IntCC::Equal, word, element.word);
+            e.b.ins().brif(same, alike, &[], next, &[]);
+            e.b.switch_to_block(alike);
+            let found = e.element_tag(&place, index);
+            let same = e.b.ins().icmp(IntCC::Equal, found, tag);
+            e.b.ins().brif(same, then, &[], next, &[]);
+        });
+        self.b.ins().jump(els, &[]);
+    }
+
+    /// The 0 or 1 of something that `jump` decides by going to one of two blocks.
+    pub(super) fn materialise_jump(
+        &mut self,
+        jump: impl FnOnce(&mut Self, Block, Block),
+    ) -> Operand {
+        let (then, els) = (self.b.create_block(), self.b.create_block());
+        let join = self.b.create_block();
+        let result = self.b.append_block_param(join, I64);
+        jump(self, then, els);
+        for (block, value) in [(then, 1), (els, 0)] {
+            self.b.switch_to_block(block);
+            let word = self.iconst(value);
+            self.b.ins().jump(join, &[arg(word)]);
+        }
+        self.b.switch_to_block(join);
+        Operand::known(Tag::Bool, result)
+    }
+
+    /// Puts values in a stack slot and returns its address and their number.
+    pub(super) fn pairs(&mut self, values: &[Option<Operand>]) -> (Value, Value) {
+        let size = (values.len() * PAIR_SIZE).max(PAIR_SIZE) as u32;
+        let slot = self.b.create_sized_stack_slot(StackSlotData::new(
+            StackSlotKind::ExplicitSlot,
+            size,
+            PAIR_SIZE.trailing_zeros() as u8,
+        ));
+        let address = self.b.ins().stack_addr(self.pointer, slot, 0);
+        for (i, value) in values.iter().enumerate() {
+            let (tag, word) = match value {
+                Some(value) => (self.tag_value(value.tag), value.word),
+                None => (self.iconst(Tag::Absent as i64), self.iconst(0)),
+            };
+            let offset = (i * PAIR_SIZE) as i32;
+            let flags = MemFlagsData::trusted();
+            self.b.ins().store(flags, tag, address, offset);
+            self.b.ins().store(flags, word, address, offset + 8);
+        }
+        let address = if self.pointer == I64 {
+            address
+        } else {
+            self.b.ins().uextend(I64, address)
+        };
+        let count = self.iconst(values.len() as i64);
+        (address, count)
+    }
+
+    pub(super) fn set(&mut self, items: &[NodeId]) -> Operand {
+        let values: Vec<_> = items.iter().map(|v| Some(self.operand(*v))).collect();
+        let (address, count) = self.pairs(&values);
+        self.call_value(Builtin::MakeSet, &[address, count], Some(Tag::Set))
+    }
+
+    pub(super) fn record(&mut self, fields: &[(Box<str>, NodeId)]) -> Operand {
+        let evaluated: Vec<_> = fields.iter().map(|(_, v)| self.operand(*v)).collect();
+        let names: Vec<&str> = fields.iter().map(|(name, _)| &**name).collect();
+        let symbol = self.symbols.record(&names);
+        let mut ordered = vec![None; fields.len()];
+        for (value, position) in evaluated.into_iter().zip(&symbol.positions) {
+            if let Some(place) = ordered.get_mut(*position) {
+                *place = Some(value);
+            }
+        }
+        let (address, count) = self.pairs(&ordered);
+        let shape = self.iconst(i64::from(symbol.shape.0));
+        self.call_value(
+            Builtin::MakeRecord,
+            &[shape, address, count],
+            Some(Tag::Record),
+        )
+    }
+
+    /// `left in right` for a left that is known to be an entity. Ends the current block.
+    pub(super) fn jump_is_in(&mut self, left: Value, right: Operand, then: Block, els: Block) {
+        match right.tag {
+            TagOf::Known(Tag::Entity) => self.jump_in(left, right.word, then, els),
+            TagOf::Known(Tag::Set) => self.jump_in_set(left, right.word, then, els),
+            TagOf::Known(_) => {
+                self.fail_always();
+                self.b.ins().jump(els, &[]);
+            }
+            TagOf::Computed(tag) => {
+                let (entity, other, set) = (
+                    self.b.create_block(),
+                    self.b.create_block(),
+                    self.b.create_block(),
+                );
+                let is_entity = self.compare_const(IntCC::Equal, tag, Tag::Entity as i64);
+                self.b.ins().brif(is_entity, entity, &[], other, &[]);
+                self.b.switch_to_block(other);
+                let is_set = self.compare_const(IntCC::Equal, tag, Tag::Set as i64);
+                let fail = self.fail;
+                self.b.ins().brif(is_set, set, &[], fail, &[]);
+                self.b.switch_to_block(set);
+                self.jump_in_set(left, right.word, then, els);
+                self.b.switch_to_block(entity);
+                self.jump_in(left, right.word, then, els);
+            }
+        }
+    }
+}

@@ -1,0 +1,16 @@
+//! IR to native code through Cranelift: code generation, code memory and its lifetime, and the
+//! shims through which compiled code calls the runtime.
+//!
+//! This crate knows neither Cedar's syntax nor how the store is built; what compiled code reads it
+//! finds through the [ABI](cedarjit_ir::abi). It is the only crate with unsafe code, in two
+//! modules: [`unit`] owns and frees code memory, [`session`] calls code and receives its calls.
+
+mod emit;
+mod host;
+mod session;
+mod unit;
+
+pub use emit::{MAX_NODES, MAX_STACK_BYTES, RecordSymbol, Symbols};
+pub use host::Host;
+pub use session::{FrameParts, Session};
+pub use unit::{CodeUnit, CompileError, Compiler, Function, Listing, Unavailable};

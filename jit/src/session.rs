@@ -1,0 +1,302 @@
+//! Calling compiled code, and receiving its calls.
+//!
+//! The fence around two kinds of unsafe code: the call into generated code, and the shims that
+//! turn the raw arguments of generated code's calls back into a [`Host`] and values.
+
+#![allow(unsafe_code)]
+
+use crate::host::Host;
+use crate::unit::Function;
+use cedarjit_ir::abi::{Builtin, EntityHeader, Frame, Outcome, ValuePair};
+use cedarjit_ir::ext::ExtFn;
+use cedarjit_ir::heap::{Heap, HeapRef, Space};
+use cedarjit_ir::ids::{EntityId, PatternId, ShapeId, StrId};
+use cedarjit_ir::value::{Tag, Value};
+use std::ffi::c_void;
+use std::marker::PhantomData;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+
+/// What a frame is made of: the request's and the store's memory.
+#[derive(Clone, Copy, Debug)]
+pub struct FrameParts<'a> {
+    /// The engine's heap.
+    pub global: &'a Heap,
+    /// The request's heap.
+    pub request: &'a Heap,
+    /// The headers of all interned entities.
+    pub headers: &'a [EntityHeader],
+    /// The headers of the request's local entities.
+    pub local_headers: &'a [EntityHeader],
+    /// The principal.
+    pub principal: EntityId,
+    /// The action.
+    pub action: EntityId,
+    /// The resource.
+    pub resource: EntityId,
+    /// The context record.
+    pub context: HeapRef,
+    /// The context attributes that policies read.
+    pub context_slots: &'a [ValuePair],
+    /// The attribute table, of `attr_stride` columns.
+    pub attr_table: &'a [u32],
+    /// How many columns the attribute table has.
+    pub attr_stride: usize,
+    /// Whether every attribute of every covered shape has its entry.
+    pub attr_complete: bool,
+    /// The ancestors of all entities, which headers refer to.
+    pub ancestors: &'a [u32],
+}
+
+impl FrameParts<'_> {
+    /// Whether compiled code may run on these parts: every id that it starts from leads to
+    /// something. What it reaches from there, store and binding gave out.
+    #[inline]
+    fn check(&self) -> Option<()> {
+        for entity in [self.principal, self.action, self.resource] {
+            if entity.is_local() {
+                self.local_headers.get(entity.local_index())?;
+            } else {
+                self.headers.get(entity.index())?;
+            }
+        }
+        let heap = match self.context.space() {
+            0 => self.global,
+            2 => self.request,
+            _ => return None,
+        };
+        heap.words().get(self.context.offset())?;
+        let spaces = (self.global.space(), self.request.space());
+        (spaces == (Space::Global, Space::Request) && self.context.is_some()).then_some(())
+    }
+}
+
+/// One evaluation's frame: runs any number of compiled bodies against one bound request.
+///
+/// The session borrows everything that compiled code can reach, so nothing of it can move, change
+/// or be freed while code runs.
+pub struct Session<'a, H: Host> {
+    frame: Frame,
+    lives: PhantomData<(FrameParts<'a>, &'a mut H)>,
+}
+
+const BUILTIN_COUNT: usize = Builtin::ALL.len();
+
+impl<'a, H: Host> Session<'a, H> {
+    /// Prepares to evaluate policies for one request.
+    ///
+    /// `None` if the request names an entity or a context that the parts do not have, or a part is
+    /// not what its name says; such a request cannot be evaluated.
+    #[inline]
+    pub fn new(host: &'a mut H, parts: FrameParts<'a>) -> Option<Self> {
+        parts.check()?;
+        let scratch = host.scratch().words().as_ptr();
+        let global = parts.global.words().as_ptr();
+        let request = parts.request.words().as_ptr();
+        let shapes = if parts.attr_stride == 0 {
+            0
+        } else {
+            parts.attr_table.len() / parts.attr_stride
+        };
+        Some(Session {
+            frame: Frame {
+                builtins: const { &Shims::<H>::TABLE }.as_ptr(),
+                host: std::ptr::from_mut(host).cast::<c_void>(),
+                heaps: [global, global, request, scratch],
+                headers: [parts.headers.as_ptr(), parts.local_headers.as_ptr()],
+                principal: u64::from(parts.principal.0),
+                action: u64::from(parts.action.0),
+                resource: u64::from(parts.resource.0),
+                context: u64::from(parts.context.0),
+                context_slots: parts.context_slots.as_ptr(),
+                attr_table: parts.attr_table.as_ptr(),
+                attr_stride: parts.attr_stride as u64,
+                attr_shapes: shapes as u64,
+                attr_complete: u64::from(parts.attr_complete),
+                ancestors: parts.ancestors.as_ptr(),
+                result_tag: 0,
+                result_word: 0,
+                broken: 0,
+            },
+            lives: PhantomData,
+        })
+    }
+
+    /// Evaluates one body with one policy's constants.
+    ///
+    /// `None` if the code could not do its work: the constants table is too short for the body, or
+    /// a builtin panicked. The interpreter must answer then.
+    #[inline]
+    pub fn run(&mut self, function: &Function, consts: &[u64]) -> Option<Outcome> {
+        if consts.len() < function.const_count() {
+            return None;
+        }
+        let code = function.entry();
+        // SAFETY: `code` is the entry of a body that this crate compiled with exactly this
+        // signature, and its memory lives as long as `function`. The frame's pointers were made in
+        // `new` from borrows that live as long as `self`, except the scratch base, which every
+        // shim renews; they are valid for what generated code reads: words of heap objects at
+        // offsets that the heaps gave out, headers of ids that the interners gave out, and table
+        // entries that are checked against the table's size. The constants table has at least as
+        // many words as the body reads, checked above.
+        let outcome = unsafe { code(&raw mut self.frame, consts.as_ptr()) };
+        if self.frame.broken != 0 {
+            self.frame.broken = 0;
+            return None;
+        }
+        Some(match outcome {
+            0 => Outcome::Unsatisfied,
+            1 => Outcome::Satisfied,
+            _ => Outcome::Failed,
+        })
+    }
+}
+
+/// What a shim returns when the evaluation fails, by what it returns otherwise.
+const FAILED_VALUE: u64 = 0;
+const FAILED_BOOL: u64 = 2;
+
+/// Runs a builtin's body on the host behind `frame`, and renews the scratch base.
+///
+/// A panic must not unwind into generated code, which has no unwind tables: it marks the frame as
+/// broken, and the interpreter answers instead.
+///
+/// # Safety
+/// `frame` must be the frame of a running [`Session<H>`].
+#[inline]
+unsafe fn with_host<H: Host>(
+    frame: *mut Frame,
+    body: impl FnOnce(&mut H, &mut Frame) -> u64,
+) -> u64 {
+    // SAFETY: the frame is the running session's, alive for the whole call, and generated code
+    // does not touch it while it waits for the shim.
+    let frame = unsafe { &mut *frame };
+    // SAFETY: the session holds the only borrow of the host, as long as it lives, and lends it
+    // to one shim at a time: shims do not call generated code.
+    let host = unsafe { &mut *frame.host.cast::<H>() };
+    let result = catch_unwind(AssertUnwindSafe(|| body(host, frame)));
+    frame.heaps[Space::Scratch as usize] = host.scratch().words().as_ptr();
+    result.unwrap_or_else(|_| {
+        frame.broken = 1;
+        0
+    })
+}
+
+#[inline]
+fn give(frame: &mut Frame, value: Option<Value>) -> u64 {
+    match value {
+        Some(value) => {
+            frame.result_tag = value.tag as u64;
+            frame.result_word = value.word;
+            1
+        }
+        None => FAILED_VALUE,
+    }
+}
+
+fn fallible(answer: Option<bool>) -> u64 {
+    answer.map_or(FAILED_BOOL, u64::from)
+}
+
+fn entity(word: u64) -> EntityId {
+    EntityId(word as u32)
+}
+
+fn string(word: u64) -> StrId {
+    StrId(word as u32)
+}
+
+fn heap(word: u64) -> HeapRef {
+    HeapRef(word as u32)
+}
+
+/// The values that generated code put on its stack.
+///
+/// # Safety
+/// `address` must point to `count` pairs, alive and unchanged for `'a`.
+unsafe fn pairs<'a>(address: u64, count: u64) -> &'a [ValuePair] {
+    if count == 0 {
+        return &[];
+    }
+    // SAFETY: the caller promises `count` pairs; generated code has just stored them in a slot of
+    // its own stack frame, aligned to 16 bytes, and waits for the shim.
+    unsafe { std::slice::from_raw_parts(address as usize as *const ValuePair, count as usize) }
+}
+
+macro_rules! shims {
+    ($($name:ident($($arg:ident),*) = |$host:ident, $frame:ident| $body:expr;)*) => {$(
+        unsafe extern "C" fn $name<H: Host>(frame: *mut Frame, $($arg: u64),*) -> u64 {
+            let body = |$host: &mut H, $frame: &mut Frame| -> u64 { $body };
+            // SAFETY: generated code passes on the frame that its session called it with.
+            unsafe { with_host::<H>(frame, body) }
+        }
+    )*};
+}
+
+shims! {
+    get_attr(tag, word, attr) = |host, frame| {
+        give(frame, host.get_attr(ValuePair { tag, word }.value(), string(attr)))
+    };
+    has_attr(tag, word, attr) = |host, _frame| {
+        fallible(host.has_attr(ValuePair { tag, word }.value(), string(attr)))
+    };
+    get_tag(e, key) = |host, frame| give(frame, host.get_tag(entity(e), string(key)));
+    has_tag(e, key) = |host, _frame| u64::from(host.has_tag(entity(e), string(key)));
+    contains(set, tag, word) = |host, _frame| {
+        u64::from(host.contains(heap(set), ValuePair { tag, word }.value()))
+    };
+    contains_all(a, b) = |host, _frame| u64::from(host.contains_all(heap(a), heap(b)));
+    contains_any(a, b) = |host, _frame| u64::from(host.contains_any(heap(a), heap(b)));
+    make_set(address, count) = |host, frame| {
+        // SAFETY: generated code passes the address and number of the pairs that it stored.
+        let elements = unsafe { pairs(address, count) };
+        give(frame, host.make_set(elements).map(|r| r.value(Tag::Set)))
+    };
+    make_record(shape, address, count) = |host, frame| {
+        // SAFETY: generated code passes the address and number of the pairs that it stored.
+        let values = unsafe { pairs(address, count) };
+        let made = host.make_record(ShapeId(shape as u32), values);
+        give(frame, made.map(|r| r.value(Tag::Record)))
+    };
+    like(text, pattern) = |host, _frame| {
+        u64::from(host.like(string(text), PatternId(pattern as u32)))
+    };
+    call_ext(func, a, b) = |host, frame| {
+        let result = ExtFn::ALL
+            .get(func as usize)
+            .and_then(|func| host.call_ext(*func, a, b));
+        give(frame, result)
+    };
+}
+
+/// The shim for a builtin. Its parameters are the frame and [`Builtin::arity`] words.
+const fn shim<H: Host>(builtin: Builtin) -> *const c_void {
+    match builtin {
+        Builtin::GetAttr => get_attr::<H> as *const c_void,
+        Builtin::HasAttr => has_attr::<H> as *const c_void,
+        Builtin::GetTag => get_tag::<H> as *const c_void,
+        Builtin::HasTag => has_tag::<H> as *const c_void,
+        Builtin::Contains => contains::<H> as *const c_void,
+        Builtin::ContainsAll => contains_all::<H> as *const c_void,
+        Builtin::ContainsAny => contains_any::<H> as *const c_void,
+        Builtin::MakeSet => make_set::<H> as *const c_void,
+        Builtin::MakeRecord => make_record::<H> as *const c_void,
+        Builtin::Like => like::<H> as *const c_void,
+        Builtin::CallExt => call_ext::<H> as *const c_void,
+    }
+}
+
+/// Holds the table of shims for one host type.
+struct Shims<H>(PhantomData<H>);
+
+impl<H: Host> Shims<H> {
+    /// In the order of [`Builtin::ALL`].
+    const TABLE: [*const c_void; BUILTIN_COUNT] = {
+        let mut table = [std::ptr::null(); BUILTIN_COUNT];
+        let mut i = 0;
+        while i < BUILTIN_COUNT {
+            table[i] = shim::<H>(Builtin::ALL[i]);
+            i += 1;
+        }
+        table
+    };
+}

@@ -1,0 +1,287 @@
+//! Compiling bodies, and owning the memory of their code.
+//!
+//! The fence around one kind of unsafe code: code memory. A [`CodeUnit`] holds all bodies compiled
+//! together, each [`Function`] holds its unit, and the memory is freed when the last of them goes.
+
+#![allow(unsafe_code)]
+
+use crate::emit::{Symbols, check_size, emit, signature};
+use cedarjit_ir::abi::Frame;
+use cedarjit_ir::expr::Body;
+use cedarjit_ir::verify::{VerifyError, verify};
+use cranelift_codegen::Context;
+use cranelift_codegen::control::ControlPlane;
+use cranelift_codegen::isa::OwnedTargetIsa;
+use cranelift_codegen::settings::{self, Configurable};
+use cranelift_frontend::FunctionBuilderContext;
+use cranelift_jit::{JITBuilder, JITModule};
+use cranelift_module::{FuncId, Module, ModuleError, default_libcall_names};
+use std::sync::{Arc, Mutex, PoisonError};
+
+/// The type of a compiled body: `(frame, constants) -> outcome`.
+pub(crate) type Entry = unsafe extern "C" fn(*mut Frame, *const u64) -> u32;
+
+/// Why this process cannot generate code.
+#[derive(Debug, thiserror::Error)]
+pub enum Unavailable {
+    /// The processor is not one that the code generator knows.
+    #[error("code generation does not support this processor: {0}")]
+    Processor(&'static str),
+    /// The code generator refused its settings.
+    #[error("code generation cannot be set up")]
+    Settings(#[source] Box<dyn std::error::Error + Send + Sync>),
+}
+
+/// Why a body was not compiled.
+#[derive(Debug, thiserror::Error)]
+pub enum CompileError {
+    /// The body is not valid IR.
+    #[error("the IR is invalid")]
+    Invalid(#[from] VerifyError),
+    /// The body is too large to be worth compiling, or needs too much stack.
+    #[error("the body is too large to compile: {what} {size} exceeds {limit}")]
+    TooLarge {
+        /// What there is too much of.
+        what: &'static str,
+        /// How much there is.
+        size: usize,
+        /// How much there may be.
+        limit: usize,
+    },
+    /// The code generator failed, or the system refused executable memory.
+    #[error("code generation failed")]
+    Backend(#[source] Box<ModuleError>),
+}
+
+impl From<ModuleError> for CompileError {
+    fn from(error: ModuleError) -> Self {
+        CompileError::Backend(Box::new(error))
+    }
+}
+
+/// Turns bodies into code for the processor that this runs on.
+pub struct Compiler {
+    isa: OwnedTargetIsa,
+}
+
+impl std::fmt::Debug for Compiler {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Compiler({})", self.isa.name())
+    }
+}
+
+/// A body's machine-level forms, for people.
+#[derive(Clone, Debug)]
+pub struct Listing {
+    /// The code generator's own IR.
+    pub clif: String,
+    /// The machine code, disassembled.
+    pub disassembly: String,
+    /// The size of the machine code, in bytes.
+    pub code_size: usize,
+}
+
+impl Compiler {
+    /// A compiler for this processor.
+    ///
+    /// # Errors
+    /// When there is no code generator for it.
+    pub fn new() -> Result<Self, Unavailable> {
+        let isa = Self::isa().map_err(|e| Unavailable::Settings(e.into()))?;
+        let builder = cranelift_native::builder().map_err(Unavailable::Processor)?;
+        let isa = builder
+            .finish(isa)
+            .map_err(|e| Unavailable::Settings(e.into()))?;
+        Ok(Self { isa })
+    }
+
+    fn isa() -> Result<settings::Flags, settings::SetError> {
+        let mut flags = settings::builder();
+        flags.set("opt_level", "speed")?;
+        flags.set("use_colocated_libcalls", "false")?;
+        flags.set("is_pic", "false")?;
+        // Cheap next to code generation in tests, and off where load time counts.
+        let checks = if cfg!(debug_assertions) {
+            "true"
+        } else {
+            "false"
+        };
+        flags.set("enable_verifier", checks)?;
+        flags.set("regalloc_checker", checks)?;
+        Ok(settings::Flags::new(flags))
+    }
+
+    /// Whether a body is small enough to be compiled.
+    ///
+    /// # Errors
+    /// When it is too large.
+    pub fn check(&self, body: &Body) -> Result<(), CompileError> {
+        check_size(body)
+    }
+
+    /// Compiles bodies into one unit of code; the functions come in the bodies' order.
+    ///
+    /// # Errors
+    /// When a body is invalid or too large, or the system refuses executable memory. Nothing is
+    /// compiled then.
+    pub fn compile(
+        &self,
+        bodies: &[&Body],
+        symbols: &dyn Symbols,
+    ) -> Result<Vec<Function>, CompileError> {
+        let builder = JITBuilder::with_isa(Arc::clone(&self.isa), default_libcall_names());
+        // From here on the unit owns the module, so that an early return frees its memory.
+        let mut pending = Pending(Some(JITModule::new(builder)));
+        let Some(module) = pending.0.as_mut() else {
+            return Ok(Vec::new());
+        };
+        let mut context = module.make_context();
+        let mut builder_context = FunctionBuilderContext::new();
+        let mut ids: Vec<(FuncId, usize, usize)> = Vec::with_capacity(bodies.len());
+        for body in bodies {
+            verify(body)?;
+            context.func.signature = signature(&*self.isa);
+            let id = module.declare_anonymous_function(&context.func.signature)?;
+            emit(
+                body,
+                symbols,
+                &*self.isa,
+                &mut context.func,
+                &mut builder_context,
+            )?;
+            module.define_function(id, &mut context)?;
+            let size = context
+                .compiled_code()
+                .map_or(0, |code| code.code_buffer().len());
+            ids.push((id, body.consts.len(), size));
+            module.clear_context(&mut context);
+        }
+        module.finalize_definitions()?;
+        let entries: Vec<_> = ids
+            .iter()
+            .map(|&(id, consts, size)| (module.get_finalized_function(id), consts, size))
+            .collect();
+        let unit = Arc::new(CodeUnit {
+            module: Mutex::new(pending.0.take()),
+        });
+        Ok(entries
+            .into_iter()
+            .map(|(pointer, const_count, code_size)| Function {
+                // SAFETY: the pointer is the start of a function that was defined above with the
+                // signature that `signature` describes, which is `Entry`'s, and finalised; the
+                // function's memory lives as long as `unit`, which the `Function` holds.
+                entry: unsafe { std::mem::transmute::<*const u8, Entry>(pointer) },
+                const_count,
+                code_size,
+                unit: Arc::clone(&unit),
+            })
+            .collect())
+    }
+
+    /// A body's CLIF and disassembly.
+    ///
+    /// # Errors
+    /// When the body is invalid or too large.
+    pub fn listing(&self, body: &Body, symbols: &dyn Symbols) -> Result<Listing, CompileError> {
+        verify(body)?;
+        let mut context = Context::new();
+        context.func.signature = signature(&*self.isa);
+        context.set_disasm(true);
+        emit(
+            body,
+            symbols,
+            &*self.isa,
+            &mut context.func,
+            &mut FunctionBuilderContext::new(),
+        )?;
+        let clif = context.func.display().to_string();
+        let compiled = context
+            .compile(&*self.isa, &mut ControlPlane::default())
+            .map_err(|e| ModuleError::Compilation(e.inner))?;
+        Ok(Listing {
+            clif,
+            disassembly: compiled.vcode.clone().unwrap_or_default(),
+            code_size: compiled.code_buffer().len(),
+        })
+    }
+}
+
+/// Frees a module's memory if compiling it was given up.
+struct Pending(Option<JITModule>);
+
+impl Drop for Pending {
+    fn drop(&mut self) {
+        if let Some(module) = self.0.take() {
+            // SAFETY: no pointer into the module's code has left `compile`.
+            unsafe { module.free_memory() };
+        }
+    }
+}
+
+/// The code of the bodies compiled together.
+///
+/// The memory is readable and executable, never writable, from the moment it is finished.
+pub struct CodeUnit {
+    // `JITModule` is `Send` but not `Sync`; nobody locks this while code runs.
+    module: Mutex<Option<JITModule>>,
+}
+
+impl std::fmt::Debug for CodeUnit {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("CodeUnit")
+    }
+}
+
+impl Drop for CodeUnit {
+    fn drop(&mut self) {
+        let module = self
+            .module
+            .get_mut()
+            .unwrap_or_else(PoisonError::into_inner)
+            .take();
+        if let Some(module) = module {
+            // SAFETY: the unit is dropped with its last `Function`; entries are private to this
+            // crate and called only through a borrowed `Function`, so none is running and none
+            // can be called later.
+            unsafe { module.free_memory() };
+        }
+    }
+}
+
+/// A compiled body.
+#[derive(Clone, Debug)]
+pub struct Function {
+    entry: Entry,
+    const_count: usize,
+    code_size: usize,
+    unit: Arc<CodeUnit>,
+}
+
+impl Function {
+    /// The code, to be called only while `self` is borrowed.
+    #[inline]
+    pub(crate) fn entry(&self) -> Entry {
+        self.entry
+    }
+
+    /// Where the code is, for looking it up in the process's mappings.
+    pub fn address(&self) -> usize {
+        self.entry as usize
+    }
+
+    /// How many words of constants the body reads.
+    #[inline]
+    pub fn const_count(&self) -> usize {
+        self.const_count
+    }
+
+    /// The size of the machine code, in bytes.
+    pub fn code_size(&self) -> usize {
+        self.code_size
+    }
+
+    /// The unit that owns the code.
+    pub fn unit(&self) -> &Arc<CodeUnit> {
+        &self.unit
+    }
+}

@@ -1,0 +1,238 @@
+//! The policies of one snapshot: their shapes, compiled bodies and constants.
+
+use crate::symbols::{Columns, SymbolTable};
+use cedarjit_frontend::hir::{BoundPolicy, Effect, Policy};
+use cedarjit_frontend::lower::{ConstValue, Constant, Lowered, lower};
+use cedarjit_ir::expr::Body;
+use cedarjit_ir::heap::Heap;
+use cedarjit_ir::ids::{BodyId, PatternId, PolicyIndex};
+use cedarjit_ir::interner::{CapacityError, Interner};
+use cedarjit_ir::pattern::Pattern;
+use cedarjit_ir::shape::ShapeTable;
+use cedarjit_ir::value::{Tag, Value};
+use cedarjit_jit::{CompileError, Compiler, Function};
+use foldhash::fast::RandomState;
+use hashbrown::HashMap;
+use std::sync::Arc;
+
+type Map<K, V> = HashMap<K, V, RandomState>;
+
+/// A condition that policies of one shape share.
+#[derive(Clone, Debug)]
+pub(crate) struct SharedBody {
+    pub(crate) body: Arc<Body>,
+    /// The code; `None` if the body is interpreted.
+    pub(crate) code: Option<Function>,
+}
+
+/// What evaluation needs of a policy.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Entry {
+    pub(crate) body: BodyId,
+    /// Where the policy's constants start in the constants table.
+    pub(crate) consts: u32,
+    pub(crate) effect: Effect,
+}
+
+/// All policies of a snapshot.
+#[derive(Debug, Default)]
+pub(crate) struct PolicyTable {
+    pub(crate) policies: Vec<BoundPolicy>,
+    pub(crate) entries: Vec<Entry>,
+    pub(crate) bodies: Vec<SharedBody>,
+    pub(crate) consts: Vec<u64>,
+    pub(crate) patterns: Vec<Arc<Pattern>>,
+}
+
+impl PolicyTable {
+    pub(crate) fn entry(&self, policy: PolicyIndex) -> Option<(&Entry, &SharedBody)> {
+        let entry = self.entries.get(policy.index())?;
+        Some((entry, self.bodies.get(entry.body.index())?))
+    }
+
+    pub(crate) fn consts(&self, entry: &Entry) -> &[u64] {
+        self.consts.get(entry.consts as usize..).unwrap_or(&[])
+    }
+
+    /// Lowers policies, finds their shapes and fills the constants table.
+    ///
+    /// Constants that are sets, records or IP addresses go to `heap`. Lowering happens once for
+    /// each template, however many links it has.
+    pub(crate) fn build(
+        policies: Vec<BoundPolicy>,
+        interner: &Interner,
+        heap: &mut Heap,
+        shapes: &mut ShapeTable,
+        columns: &mut Columns,
+    ) -> Result<Self, CapacityError> {
+        let mut builder = Builder {
+            table: PolicyTable::default(),
+            lowered: Map::default(),
+            bodies: Map::default(),
+            patterns: Map::default(),
+            heap,
+            shapes,
+        };
+        for policy in &policies {
+            let (body, lowered) = builder.shape(&policy.policy, interner, columns)?;
+            let consts = u32::try_from(builder.table.consts.len()).map_err(|_| CapacityError {
+                what: "constants of policies",
+                limit: u64::from(u32::MAX),
+            })?;
+            for constant in &lowered.consts {
+                let word = builder.word(constant, policy)?;
+                builder.table.consts.push(word);
+            }
+            builder.table.entries.push(Entry {
+                body,
+                consts,
+                effect: policy.policy.effect,
+            });
+        }
+        let mut table = builder.table;
+        table.policies = policies;
+        Ok(table)
+    }
+
+    /// Compiles every body that has no code yet, in one unit of code. Bodies that are too large
+    /// stay interpreted.
+    ///
+    /// # Errors
+    /// When code generation fails altogether; no body has new code then.
+    pub(crate) fn compile(
+        &mut self,
+        compiler: &Compiler,
+        symbols: &SymbolTable<'_>,
+    ) -> Result<(), CompileError> {
+        let pending: Vec<usize> = (0..self.bodies.len())
+            .filter(|i| {
+                self.bodies
+                    .get(*i)
+                    .is_some_and(|b| b.code.is_none() && compiler.check(&b.body).is_ok())
+            })
+            .collect();
+        let bodies: Vec<Arc<Body>> = pending
+            .iter()
+            .filter_map(|i| self.bodies.get(*i).map(|b| Arc::clone(&b.body)))
+            .collect();
+        if bodies.is_empty() {
+            return Ok(());
+        }
+        let bodies: Vec<&Body> = bodies.iter().map(|b| &**b).collect();
+        let functions = compiler.compile(&bodies, symbols)?;
+        for (i, function) in pending.into_iter().zip(functions) {
+            if let Some(body) = self.bodies.get_mut(i) {
+                body.code = Some(function);
+            }
+        }
+        Ok(())
+    }
+
+    /// Takes over the code of equal bodies from an earlier snapshot.
+    pub(crate) fn reuse_code(&mut self, earlier: &PolicyTable) {
+        let known: Map<&Body, &Function> = earlier
+            .bodies
+            .iter()
+            .filter_map(|b| Some((&*b.body, b.code.as_ref()?)))
+            .collect();
+        for body in &mut self.bodies {
+            body.code = known.get(&*body.body).map(|code| (*code).clone());
+        }
+    }
+}
+
+struct Builder<'a> {
+    table: PolicyTable,
+    /// By the address of the policy that links share; the policies outlive the builder.
+    lowered: Map<*const Policy, (BodyId, Arc<Lowered>)>,
+    bodies: Map<Arc<Body>, BodyId>,
+    patterns: Map<Arc<Pattern>, PatternId>,
+    heap: &'a mut Heap,
+    shapes: &'a mut ShapeTable,
+}
+
+impl Builder<'_> {
+    fn shape(
+        &mut self,
+        policy: &Arc<Policy>,
+        interner: &Interner,
+        columns: &mut Columns,
+    ) -> Result<(BodyId, Arc<Lowered>), CapacityError> {
+        let address = Arc::as_ptr(policy);
+        if let Some((body, lowered)) = self.lowered.get(&address) {
+            return Ok((*body, Arc::clone(lowered)));
+        }
+        let lowered = Arc::new(lower(policy, interner));
+        let body = match self.bodies.get(&lowered.body) {
+            Some(known) => *known,
+            None => {
+                columns.add(&lowered.body, interner, self.shapes)?;
+                let body = Arc::new(lowered.body.clone());
+                let id = BodyId::from_index(self.table.bodies.len());
+                self.table.bodies.push(SharedBody {
+                    body: Arc::clone(&body),
+                    code: None,
+                });
+                self.bodies.insert(body, id);
+                id
+            }
+        };
+        self.lowered.insert(address, (body, Arc::clone(&lowered)));
+        Ok((body, lowered))
+    }
+
+    /// The word that stands for a constant in the constants table.
+    fn word(&mut self, constant: &Constant, policy: &BoundPolicy) -> Result<u64, CapacityError> {
+        Ok(match constant {
+            Constant::Value(value) => intern_const(value, self.heap, self.shapes)?.word,
+            Constant::Slot(slot) => {
+                // A link binds every slot; without a binding the word names no entity.
+                let entity = policy.slots.get(*slot);
+                entity.map_or(u64::from(u32::MAX >> 1), |e| u64::from(e.0))
+            }
+            Constant::EntityType(ty) => u64::from(ty.0),
+            Constant::Pattern(pattern) => {
+                let next = PatternId::from_index(self.table.patterns.len());
+                let id = *self.patterns.entry(Arc::clone(pattern)).or_insert_with(|| {
+                    self.table.patterns.push(Arc::clone(pattern));
+                    next
+                });
+                u64::from(id.0)
+            }
+        })
+    }
+}
+
+/// Puts a constant on the engine's heap. Recursion is bounded by the depth that loading admits.
+fn intern_const(
+    value: &ConstValue,
+    heap: &mut Heap,
+    shapes: &mut ShapeTable,
+) -> Result<Value, CapacityError> {
+    Ok(match value {
+        ConstValue::Bool(b) => Value::bool(*b),
+        ConstValue::Long(i) => Value::long(*i),
+        ConstValue::String(s) => Value::string(*s),
+        ConstValue::Entity(e) => Value::entity(*e),
+        ConstValue::Decimal(n) => Value::scalar(Tag::Decimal, *n),
+        ConstValue::Datetime(n) => Value::scalar(Tag::Datetime, *n),
+        ConstValue::Duration(n) => Value::scalar(Tag::Duration, *n),
+        ConstValue::Ip(ip) => heap.ip(&[], *ip)?.value(Tag::Ip),
+        ConstValue::Set(items) => {
+            let mut elements = items
+                .iter()
+                .map(|item| intern_const(item, heap, shapes))
+                .collect::<Result<Vec<_>, _>>()?;
+            heap.set(&[], &mut elements)?.value(Tag::Set)
+        }
+        ConstValue::Record(fields) => {
+            let names: Vec<_> = fields.iter().map(|(name, _)| *name).collect();
+            let shape = shapes.intern(&names)?;
+            let values = fields
+                .iter()
+                .map(|(_, value)| intern_const(value, heap, shapes))
+                .collect::<Result<Vec<_>, _>>()?;
+            heap.record(&[], shape, &values)?.value(Tag::Record)
+        }
+    })
+}

@@ -1,0 +1,288 @@
+//! A request in terms of interned ids.
+//!
+//! Requests are untrusted and never grow the interner. What a request mentions and the interner
+//! lacks gets an id that is local to its [`BoundRequest`], in tables of its own.
+
+use crate::store::{Store, missing};
+use crate::values::{RequestSink, ValueError, ValueSink, intern_value};
+use cedar_policy::{
+    Context, ContextJsonError, Entities, EntityUid, EvalResult, EvaluationError, Expression,
+    ParseErrors, Request, RequestValidationError, Schema, eval_expression,
+};
+use cedarjit_ir::abi::EntityHeader;
+use cedarjit_ir::heap::{Heap, HeapRef, Space};
+use cedarjit_ir::ids::EntityId;
+use cedarjit_ir::interner::{CapacityError, Interner, InternerIdentity, LocalInterner};
+use cedarjit_ir::shape::ShapeTable;
+use cedarjit_ir::value::{Tag, Value};
+use std::fmt;
+use std::str::FromStr;
+use std::sync::LazyLock;
+
+#[cfg(test)]
+mod tests;
+
+/// A part of a request.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum RequestPart {
+    /// The principal.
+    Principal,
+    /// The action.
+    Action,
+    /// The resource.
+    Resource,
+    /// The context.
+    Context,
+}
+
+impl fmt::Display for RequestPart {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            RequestPart::Principal => "principal",
+            RequestPart::Action => "action",
+            RequestPart::Resource => "resource",
+            RequestPart::Context => "context",
+        })
+    }
+}
+
+/// A request could not be understood, or does not fit the schema.
+#[derive(Debug, thiserror::Error)]
+pub enum RequestError {
+    /// A principal, action or resource is not written as an entity uid.
+    #[error("the {part} `{text}` is not an entity uid: {error}")]
+    Uid {
+        /// Which one.
+        part: RequestPart,
+        /// What it is.
+        text: String,
+        /// What cedar-policy says to it.
+        error: Box<ParseErrors>,
+    },
+    /// The context's JSON is not a context, or not one for the action.
+    #[error("the context is not valid: {0}")]
+    Context(#[from] Box<ContextJsonError>),
+    /// The request does not fit the schema.
+    #[error("the request does not fit the schema: {0}")]
+    Validation(#[from] Box<RequestValidationError>),
+    /// A part is unknown, which only cedar-policy's partial evaluation has.
+    #[error("the {0} is unknown, and partial evaluation is not supported")]
+    Unknown(RequestPart),
+    /// cedar-policy did not give the context's value.
+    #[error("the context cannot be read: {0}")]
+    ContextValue(#[from] Box<EvaluationError>),
+    /// The context has a value that is not supported.
+    #[error("the context has an unsupported value: {0}")]
+    Value(#[from] ValueError),
+    /// The request mentions too many different things.
+    #[error(transparent)]
+    Capacity(#[from] CapacityError),
+}
+
+/// Reads a request as cedar-policy does.
+///
+/// The uids are in Cedar's own form, `Type::"id"`; the context is a JSON object with Cedar's
+/// `__entity` and `__extn` escapes. With a schema, the context is read by the declared types of
+/// the action's context, and escapes may be left out where the schema says what is meant;
+/// `validate` decides whether the request must fit the schema.
+///
+/// # Errors
+/// Whatever cedar-policy has to complain about.
+pub fn parse_request(
+    principal: &str,
+    action: &str,
+    resource: &str,
+    context: &serde_json::Value,
+    schema: Option<&Schema>,
+    validate: bool,
+) -> Result<Request, RequestError> {
+    let principal = parse_uid(RequestPart::Principal, principal)?;
+    let action = parse_uid(RequestPart::Action, action)?;
+    let resource = parse_uid(RequestPart::Resource, resource)?;
+    let context = Context::from_json_value(context.clone(), schema.map(|s| (s, &action)))
+        .map_err(Box::new)?;
+    let schema = schema.filter(|_| validate);
+    Request::new(principal, action, resource, context, schema)
+        .map_err(|error| Box::new(error).into())
+}
+
+fn parse_uid(part: RequestPart, text: &str) -> Result<EntityUid, RequestError> {
+    EntityUid::from_str(text).map_err(|error| RequestError::Uid {
+        part,
+        text: text.into(),
+        error: Box::new(error),
+    })
+}
+
+/// A request whose uids and context are ids and values of one snapshot.
+#[derive(Clone, Debug)]
+pub struct BoundRequest {
+    identity: InternerIdentity,
+    principal: EntityId,
+    action: EntityId,
+    resource: EntityId,
+    context: Value,
+    local: LocalInterner,
+    heap: Heap,
+    shapes: ShapeTable,
+    local_headers: Vec<EntityHeader>,
+}
+
+/// An id that no request gives out, for a request that is not bound yet.
+const NOBODY: EntityId = EntityId(u32::MAX);
+
+impl BoundRequest {
+    /// A request about nobody, to be bound with [`bind`](Self::bind).
+    ///
+    /// Its principal, action and resource are missing entities, its context has no attributes.
+    pub fn unbound(interner: &Interner) -> Self {
+        Self {
+            identity: interner.identity(),
+            principal: NOBODY,
+            action: NOBODY,
+            resource: NOBODY,
+            context: HeapRef::NONE.value(Tag::Record),
+            local: LocalInterner::default(),
+            heap: Heap::new(Space::Request),
+            shapes: ShapeTable::new(),
+            local_headers: Vec::new(),
+        }
+    }
+
+    /// Binds a request of cedar-policy.
+    ///
+    /// # Errors
+    /// When a part of the request is unknown, or a value cannot be represented.
+    pub fn new(
+        request: &Request,
+        interner: &Interner,
+        store: &Store,
+    ) -> Result<Self, RequestError> {
+        let mut bound = Self::unbound(interner);
+        bound.bind(request, interner, store)?;
+        Ok(bound)
+    }
+
+    /// Binds another request and keeps the memory of the one before.
+    ///
+    /// After an error the request is unbound.
+    ///
+    /// # Errors
+    /// When a part of the request is unknown, or a value cannot be represented.
+    pub fn bind(
+        &mut self,
+        request: &Request,
+        interner: &Interner,
+        store: &Store,
+    ) -> Result<(), RequestError> {
+        self.clear(interner);
+        let bound = self.fill(request, interner, store);
+        if bound.is_err() {
+            self.clear(interner);
+        }
+        bound
+    }
+
+    fn clear(&mut self, interner: &Interner) {
+        self.identity = interner.identity();
+        [self.principal, self.action, self.resource] = [NOBODY; 3];
+        self.context = HeapRef::NONE.value(Tag::Record);
+        self.local.clear();
+        self.heap.clear();
+        if self.shapes.len() > 1 {
+            self.shapes.clear();
+        }
+        self.local_headers.clear();
+    }
+
+    fn fill(
+        &mut self,
+        request: &Request,
+        interner: &Interner,
+        store: &Store,
+    ) -> Result<(), RequestError> {
+        let context = context_value(request)?;
+        let mut sink = RequestSink {
+            interner,
+            store,
+            local: &mut self.local,
+            heap: &mut self.heap,
+            shapes: &mut self.shapes,
+        };
+        let mut known = |uid: Option<&EntityUid>, part| match uid {
+            Some(uid) => Ok(sink.uid(uid)?),
+            None => Err(RequestError::Unknown(part)),
+        };
+        self.principal = known(request.principal(), RequestPart::Principal)?;
+        self.action = known(request.action(), RequestPart::Action)?;
+        self.resource = known(request.resource(), RequestPart::Resource)?;
+        self.context = intern_value(&mut sink, &context)?;
+        let types = self.local.entities().iter();
+        self.local_headers
+            .extend(types.map(|(ty, _)| missing(ty.0)));
+        Ok(())
+    }
+
+    /// Which interner the ids that are not local belong to.
+    pub fn identity(&self) -> InternerIdentity {
+        self.identity
+    }
+
+    /// The principal, local if the interner does not know it.
+    pub fn principal(&self) -> EntityId {
+        self.principal
+    }
+
+    /// The action, local if the interner does not know it.
+    pub fn action(&self) -> EntityId {
+        self.action
+    }
+
+    /// The resource, local if the interner does not know it.
+    pub fn resource(&self) -> EntityId {
+        self.resource
+    }
+
+    /// The context, a record.
+    pub fn context(&self) -> Value {
+        self.context
+    }
+
+    /// The strings and uids that the interner does not know.
+    pub fn local(&self) -> &LocalInterner {
+        &self.local
+    }
+
+    /// The heap of the context's values.
+    pub fn heap(&self) -> &Heap {
+        &self.heap
+    }
+
+    /// The shapes that the store does not know.
+    ///
+    /// The shape at index `i` here is `ShapeId::local(i)` in values.
+    pub fn shapes(&self) -> &ShapeTable {
+        &self.shapes
+    }
+
+    /// The headers of the local entities, none of which exist, by their local index.
+    pub fn local_headers(&self) -> &[EntityHeader] {
+        &self.local_headers
+    }
+}
+
+/// The context as one value.
+///
+/// Evaluating the expression `context` is the one way of cedar-policy's public API that gives the
+/// whole record, exactly and with one conversion.
+fn context_value(request: &Request) -> Result<EvalResult, RequestError> {
+    static CONTEXT: LazyLock<Option<Expression>> = LazyLock::new(|| "context".parse().ok());
+    static NO_ENTITIES: LazyLock<Entities> = LazyLock::new(Entities::empty);
+
+    if request.context().is_none() {
+        return Err(RequestError::Unknown(RequestPart::Context));
+    }
+    let unreadable = || RequestError::Unknown(RequestPart::Context);
+    let expression = CONTEXT.as_ref().ok_or_else(unreadable)?;
+    eval_expression(request, &NO_ENTITIES, expression).map_err(|error| Box::new(error).into())
+}

@@ -1,0 +1,298 @@
+//! An immutable state of the engine: entities, policies, their index and code.
+
+use crate::engine::{BuildError, InterpretedBecause, JitMode, Stats, Tier};
+use crate::index::{Posting, ScopeIndex, postings};
+use crate::policies::PolicyTable;
+use crate::request::{BoundRequest as RequestValues, RequestError, parse_request};
+use crate::store::Store;
+use crate::symbols::{AttrTable, Columns, SymbolTable};
+use cedar_policy::{Request, Schema};
+use cedarjit_frontend::hir::BoundPolicy;
+use cedarjit_frontend::load::load_policy_set;
+use cedarjit_ir::abi::ValuePair;
+use cedarjit_ir::expr::Body;
+use cedarjit_ir::heap::HeapRef;
+use cedarjit_ir::ids::{BodyId, PolicyIndex, ShapeId};
+use cedarjit_ir::interner::Interner;
+use cedarjit_ir::value::Tag;
+use cedarjit_jit::{CompileError, Compiler, Listing};
+use std::sync::Arc;
+use std::time::Instant;
+
+/// One state of an engine.
+///
+/// Everything in it is made of the ids of one interner. A decision sees exactly one snapshot; a
+/// snapshot lives as long as an engine, a bound request or a response holds it.
+#[derive(Debug)]
+pub struct Snapshot {
+    pub(crate) interner: Interner,
+    pub(crate) store: Store,
+    pub(crate) table: PolicyTable,
+    pub(crate) columns: Columns,
+    pub(crate) attr_table: AttrTable,
+    pub(crate) index: Option<ScopeIndex>,
+    pub(crate) schema: Option<Arc<Schema>>,
+    tier: Tier,
+    stats: Stats,
+}
+
+/// What a snapshot is made from.
+pub(crate) struct Parts<'a> {
+    pub(crate) interner: Interner,
+    pub(crate) store: Store,
+    pub(crate) policies: &'a cedar_policy::PolicySet,
+    pub(crate) schema: Option<Arc<Schema>>,
+    pub(crate) jit: JitMode,
+    pub(crate) index: bool,
+    /// The snapshot whose store `store` was made from, whose code can be used again.
+    pub(crate) earlier: Option<&'a Snapshot>,
+    pub(crate) started: Instant,
+}
+
+impl Snapshot {
+    pub(crate) fn build(parts: Parts<'_>) -> Result<Self, BuildError> {
+        let Parts {
+            mut interner,
+            mut store,
+            policies,
+            schema,
+            jit,
+            index,
+            earlier,
+            started,
+        } = parts;
+        let policies = load_policy_set(policies, &mut interner)?;
+        store.extend_to(&interner);
+        let mut columns = earlier.map_or_else(Columns::default, |e| e.columns.clone());
+        let (heap, shapes) = store.constants_mut();
+        let mut table = PolicyTable::build(policies, &interner, heap, shapes, &mut columns)?;
+        if let Some(earlier) = earlier {
+            table.reuse_code(&earlier.table);
+        }
+        let compiling = Instant::now();
+        let symbols = SymbolTable {
+            columns: &columns,
+            interner: &interner,
+            shapes: store.shapes(),
+        };
+        let tier = compile(&mut table, &symbols, jit);
+        let compile_time = compiling.elapsed();
+        let attr_table = AttrTable::build(&columns, &store);
+        let index = index.then(|| ScopeIndex::build(&table.policies, &store));
+        let stats = Stats {
+            policies: table.policies.len(),
+            shapes: table.bodies.len(),
+            native_shapes: table.bodies.iter().filter(|b| b.code.is_some()).count(),
+            code_bytes: table
+                .bodies
+                .iter()
+                .filter_map(|b| b.code.as_ref())
+                .map(cedarjit_jit::Function::code_size)
+                .sum(),
+            entities: store.len(),
+            load_time: started.elapsed().saturating_sub(compile_time),
+            compile_time,
+        };
+        Ok(Self {
+            interner,
+            store,
+            table,
+            columns,
+            attr_table,
+            index,
+            schema,
+            tier,
+            stats,
+        })
+    }
+
+    /// How this snapshot evaluates policies.
+    pub fn tier(&self) -> &Tier {
+        &self.tier
+    }
+
+    /// What building this snapshot came to.
+    pub fn stats(&self) -> &Stats {
+        &self.stats
+    }
+
+    /// The schema that entities and requests are validated against.
+    pub fn schema(&self) -> Option<&Schema> {
+        self.schema.as_deref()
+    }
+
+    /// The policies, static ones and links.
+    pub fn policies(&self) -> impl ExactSizeIterator<Item = &BoundPolicy> {
+        self.table.policies.iter()
+    }
+
+    /// Binds a request: looks up its uids and interns its context.
+    ///
+    /// # Errors
+    /// When the request has an unknown part, or its context is too large.
+    pub fn bind(self: &Arc<Self>, request: &Request) -> Result<BoundRequest, RequestError> {
+        let values = RequestValues::new(request, &self.interner, &self.store)?;
+        Ok(BoundRequest::new(Arc::clone(self), values))
+    }
+
+    /// Binds a request given as entity uids in Cedar's syntax and a context in JSON, read and, if
+    /// `validate` is set and there is a schema, validated exactly as cedar-policy does.
+    ///
+    /// # Errors
+    /// When a uid or the context cannot be read, or the request is invalid.
+    pub fn bind_json(
+        self: &Arc<Self>,
+        principal: &str,
+        action: &str,
+        resource: &str,
+        context: &serde_json::Value,
+        validate: bool,
+    ) -> Result<BoundRequest, RequestError> {
+        let schema = self.schema();
+        let request = parse_request(principal, action, resource, context, schema, validate)?;
+        self.bind(&request)
+    }
+
+    /// What the engine made of a policy, for people.
+    ///
+    /// `None` if there is no policy with this id.
+    ///
+    /// # Errors
+    /// When code cannot be generated for it.
+    pub fn explain(&self, id: &str) -> Option<Explanation<'_>> {
+        let position = self.table.policies.iter().position(|p| p.id == id)?;
+        let policy = self.table.policies.get(position)?;
+        let (entry, body) = self.table.entry(PolicyIndex::from_index(position))?;
+        let sharers = self
+            .table
+            .entries
+            .iter()
+            .filter(|e| e.body == entry.body)
+            .count();
+        let posting = postings(&self.table.policies, &self.store)
+            .into_iter()
+            .nth(position)?;
+        let symbols = SymbolTable {
+            columns: &self.columns,
+            interner: &self.interner,
+            shapes: self.store.shapes(),
+        };
+        let listing = Compiler::new()
+            .map_err(|e| InterpretedBecause::Unavailable(Arc::new(e)))
+            .and_then(|c| {
+                c.listing(&body.body, &symbols)
+                    .map_err(|e| InterpretedBecause::Failed(Arc::new(e)))
+            });
+        let consts = self.table.consts(entry);
+        Some(Explanation {
+            policy,
+            body: &body.body,
+            shape: entry.body,
+            sharers,
+            consts: consts.get(..body.body.consts.len()).unwrap_or(consts),
+            posting,
+            listing,
+        })
+    }
+
+    /// The interner that names this snapshot's ids.
+    pub fn interner(&self) -> &Interner {
+        &self.interner
+    }
+}
+
+/// Compiles what can be compiled, and says which tier that makes.
+fn compile(table: &mut PolicyTable, symbols: &SymbolTable<'_>, jit: JitMode) -> Tier {
+    let because = match jit {
+        JitMode::Off => InterpretedBecause::Asked,
+        JitMode::Auto => match Compiler::new() {
+            Err(error) => InterpretedBecause::Unavailable(Arc::new(error)),
+            Ok(compiler) => match table.compile(&compiler, symbols) {
+                Ok(()) => return Tier::Native,
+                Err(error) => InterpretedBecause::Failed(Arc::<CompileError>::new(error)),
+            },
+        },
+    };
+    Tier::Interpreted(because)
+}
+
+/// What the engine made of one policy.
+#[derive(Debug)]
+pub struct Explanation<'a> {
+    /// The policy.
+    pub policy: &'a BoundPolicy,
+    /// Its condition in the typed IR.
+    pub body: &'a Body,
+    /// The number of its shape.
+    pub shape: BodyId,
+    /// How many policies share the shape, itself included.
+    pub sharers: usize,
+    /// The words in its constants table.
+    pub consts: &'a [u64],
+    /// Where the scope index has it.
+    pub posting: Posting,
+    /// The code, or why there is none.
+    pub listing: Result<Listing, InterpretedBecause>,
+}
+
+/// A request in terms of one snapshot, ready to be evaluated any number of times.
+///
+/// It holds its snapshot, so it goes on seeing that state when the engine has moved on.
+#[derive(Clone, Debug)]
+pub struct BoundRequest {
+    pub(crate) snapshot: Arc<Snapshot>,
+    pub(crate) values: RequestValues,
+    /// The context attributes that policies read, by slot.
+    pub(crate) context_slots: Vec<ValuePair>,
+}
+
+impl BoundRequest {
+    fn new(snapshot: Arc<Snapshot>, values: RequestValues) -> Self {
+        let context_slots = context_slots(&snapshot, &values);
+        Self {
+            snapshot,
+            values,
+            context_slots,
+        }
+    }
+
+    /// The snapshot that the request is bound to.
+    pub fn snapshot(&self) -> &Arc<Snapshot> {
+        &self.snapshot
+    }
+
+    pub(crate) fn context_ref(&self) -> HeapRef {
+        self.values.context().as_heap_ref()
+    }
+}
+
+/// Puts each context attribute that policies read into its slot.
+fn context_slots(snapshot: &Snapshot, values: &RequestValues) -> Vec<ValuePair> {
+    let columns = &snapshot.columns;
+    let mut slots = vec![ValuePair::ABSENT; columns.context_slots()];
+    let context = values.context();
+    debug_assert_eq!(context.tag, Tag::Record);
+    let heaps = cedarjit_ir::heap::Heaps {
+        global: snapshot.store.heap(),
+        request: values.heap(),
+        // A context is bound before anything is evaluated.
+        scratch: values.heap(),
+    };
+    let Some(record) = heaps.object(context.as_heap_ref()) else {
+        return slots;
+    };
+    let shape = record.shape();
+    let names = if shape.is_local() {
+        values
+            .shapes()
+            .attrs(ShapeId::from_index(shape.local_index()))
+    } else {
+        snapshot.store.shapes().attrs(shape)
+    };
+    for (name, value) in names.iter().zip(record.values()) {
+        if let Some(slot) = columns.context_slot(*name).and_then(|s| slots.get_mut(s)) {
+            *slot = value.into();
+        }
+    }
+    slots
+}

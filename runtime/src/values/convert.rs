@@ -1,0 +1,226 @@
+//! From cedar-policy's values to ours.
+//!
+//! No recursion: how deep a value may nest is up to whoever made it.
+
+use super::extension::{Extension, parse_extension};
+use crate::store::Store;
+use cedar_policy::{EntityUid, EvalResult, PartialValueToValueError, Record};
+use cedarjit_ir::ext::ExtError;
+use cedarjit_ir::heap::{Heap, IpWords};
+use cedarjit_ir::ids::{EntityId, ShapeId, StrId};
+use cedarjit_ir::interner::{CapacityError, Interner, LocalInterner};
+use cedarjit_ir::shape::ShapeTable;
+use cedarjit_ir::value::{Tag, Value};
+use smol_str::format_smolstr;
+
+/// A value of cedar-policy has no counterpart here.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum ValueError {
+    /// cedar-policy wrote an extension value in a way that is not known.
+    #[error("`{source_text}` is not a known way to write an extension value")]
+    ExtensionSyntax {
+        /// What cedar-policy wrote.
+        source_text: Box<str>,
+    },
+    /// An extension value did not evaluate.
+    #[error("`{source_text}` failed: {error}")]
+    Extension {
+        /// What cedar-policy wrote.
+        source_text: Box<str>,
+        /// Why it is not a value.
+        error: ExtError,
+    },
+    /// The value is unknown, which only cedar-policy's partial evaluation has.
+    #[error("the value is unknown, and partial evaluation is not supported: {0}")]
+    Unknown(Box<str>),
+    /// A table is full.
+    #[error(transparent)]
+    Capacity(#[from] CapacityError),
+}
+
+impl From<PartialValueToValueError> for ValueError {
+    fn from(error: PartialValueToValueError) -> Self {
+        ValueError::Unknown(error.to_string().into())
+    }
+}
+
+/// Where converted values go.
+pub(crate) trait ValueSink {
+    /// The id of a string.
+    fn string(&mut self, text: &str) -> Result<StrId, CapacityError>;
+    /// The id of an entity uid.
+    fn entity(&mut self, ty: &str, eid: &str) -> Result<EntityId, CapacityError>;
+    /// The shape with these ascending names.
+    fn shape(&mut self, names: &[StrId]) -> Result<ShapeId, CapacityError>;
+    /// A set.
+    fn set(&mut self, elements: &mut Vec<Value>) -> Result<Value, CapacityError>;
+    /// A record.
+    fn record(&mut self, shape: ShapeId, values: &[Value]) -> Result<Value, CapacityError>;
+    /// An IP address or range.
+    fn ip(&mut self, ip: IpWords) -> Result<Value, CapacityError>;
+
+    /// The id of an entity uid.
+    fn uid(&mut self, uid: &EntityUid) -> Result<EntityId, CapacityError> {
+        let ty = format_smolstr!("{}", uid.type_name());
+        self.entity(&ty, uid.id().unescaped())
+    }
+}
+
+/// Makes values that last: policies' and entities'.
+pub(crate) struct GlobalSink<'a> {
+    pub(crate) interner: &'a mut Interner,
+    pub(crate) heap: &'a mut Heap,
+    pub(crate) shapes: &'a mut ShapeTable,
+}
+
+impl ValueSink for GlobalSink<'_> {
+    fn string(&mut self, text: &str) -> Result<StrId, CapacityError> {
+        self.interner.intern_str(text)
+    }
+
+    fn entity(&mut self, ty: &str, eid: &str) -> Result<EntityId, CapacityError> {
+        self.interner.intern_entity(ty, eid)
+    }
+
+    fn shape(&mut self, names: &[StrId]) -> Result<ShapeId, CapacityError> {
+        self.shapes.intern(names)
+    }
+
+    fn set(&mut self, elements: &mut Vec<Value>) -> Result<Value, CapacityError> {
+        Ok(self.heap.set(&[], elements)?.value(Tag::Set))
+    }
+
+    fn record(&mut self, shape: ShapeId, values: &[Value]) -> Result<Value, CapacityError> {
+        Ok(self.heap.record(&[], shape, values)?.value(Tag::Record))
+    }
+
+    fn ip(&mut self, ip: IpWords) -> Result<Value, CapacityError> {
+        Ok(self.heap.ip(&[], ip)?.value(Tag::Ip))
+    }
+}
+
+/// Makes values that last as long as a request.
+pub(crate) struct RequestSink<'a> {
+    pub(crate) interner: &'a Interner,
+    pub(crate) store: &'a Store,
+    pub(crate) local: &'a mut LocalInterner,
+    pub(crate) heap: &'a mut Heap,
+    pub(crate) shapes: &'a mut ShapeTable,
+}
+
+impl ValueSink for RequestSink<'_> {
+    fn string(&mut self, text: &str) -> Result<StrId, CapacityError> {
+        self.local.intern_str(self.interner, text)
+    }
+
+    fn entity(&mut self, ty: &str, eid: &str) -> Result<EntityId, CapacityError> {
+        self.local.intern_entity(self.interner, ty, eid)
+    }
+
+    fn shape(&mut self, names: &[StrId]) -> Result<ShapeId, CapacityError> {
+        match self.store.shapes().find(names) {
+            Some(shape) => Ok(shape),
+            None => Ok(ShapeId::local(self.shapes.intern(names)?.index())),
+        }
+    }
+
+    fn set(&mut self, elements: &mut Vec<Value>) -> Result<Value, CapacityError> {
+        let older = [self.store.heap()];
+        Ok(self.heap.set(&older, elements)?.value(Tag::Set))
+    }
+
+    fn record(&mut self, shape: ShapeId, values: &[Value]) -> Result<Value, CapacityError> {
+        let older = [self.store.heap()];
+        Ok(self.heap.record(&older, shape, values)?.value(Tag::Record))
+    }
+
+    fn ip(&mut self, ip: IpWords) -> Result<Value, CapacityError> {
+        let older = [self.store.heap()];
+        Ok(self.heap.ip(&older, ip)?.value(Tag::Ip))
+    }
+}
+
+enum Task<'v> {
+    /// Convert this and put it on the stack of finished values.
+    Convert(&'v EvalResult),
+    /// Make a set of so many finished values.
+    Set(usize),
+    /// Make a record of the last finished values, which are in the record's own order.
+    Record(&'v Record),
+}
+
+/// Puts a value where `sink` puts them.
+///
+/// # Errors
+/// When a table is full, or cedar-policy wrote an extension value in an unknown way.
+pub(crate) fn intern_value(
+    sink: &mut impl ValueSink,
+    value: &EvalResult,
+) -> Result<Value, ValueError> {
+    if !matches!(value, EvalResult::Set(_) | EvalResult::Record(_)) {
+        return intern_leaf(sink, value);
+    }
+    let mut tasks = vec![Task::Convert(value)];
+    let mut done: Vec<Value> = Vec::new();
+    while let Some(task) = tasks.pop() {
+        let made = match task {
+            Task::Convert(EvalResult::Set(set)) => {
+                tasks.push(Task::Set(set.len()));
+                tasks.extend(set.iter().map(Task::Convert));
+                continue;
+            }
+            Task::Convert(EvalResult::Record(record)) => {
+                tasks.push(Task::Record(record));
+                let first = tasks.len();
+                tasks.extend(record.iter().map(|(_, value)| Task::Convert(value)));
+                // The last one pushed is finished first.
+                if let Some(values) = tasks.get_mut(first..) {
+                    values.reverse();
+                }
+                continue;
+            }
+            Task::Convert(leaf) => intern_leaf(sink, leaf)?,
+            Task::Set(len) => {
+                let mut elements = done.split_off(done.len().saturating_sub(len));
+                sink.set(&mut elements)?
+            }
+            Task::Record(record) => {
+                let values = done.split_off(done.len().saturating_sub(record.len()));
+                let mut attrs = Vec::with_capacity(values.len());
+                for ((name, _), value) in record.iter().zip(values) {
+                    attrs.push((sink.string(name)?, value));
+                }
+                intern_record(sink, &mut attrs)?.1
+            }
+        };
+        done.push(made);
+    }
+    Ok(done.pop().unwrap_or(Value::ABSENT))
+}
+
+/// The record with these attributes, and its shape; `attrs` is sorted in place.
+pub(crate) fn intern_record(
+    sink: &mut impl ValueSink,
+    attrs: &mut [(StrId, Value)],
+) -> Result<(ShapeId, Value), CapacityError> {
+    attrs.sort_unstable_by_key(|(name, _)| *name);
+    let names: Vec<StrId> = attrs.iter().map(|(name, _)| *name).collect();
+    let values: Vec<Value> = attrs.iter().map(|(_, value)| *value).collect();
+    let shape = sink.shape(&names)?;
+    Ok((shape, sink.record(shape, &values)?))
+}
+
+fn intern_leaf(sink: &mut impl ValueSink, value: &EvalResult) -> Result<Value, ValueError> {
+    Ok(match value {
+        EvalResult::Bool(b) => Value::bool(*b),
+        EvalResult::Long(i) => Value::long(*i),
+        EvalResult::String(s) => Value::string(sink.string(s)?),
+        EvalResult::EntityUid(uid) => Value::entity(sink.uid(uid)?),
+        EvalResult::ExtensionValue(source) => match parse_extension(source)? {
+            Extension::Scalar(value) => value,
+            Extension::Ip(ip) => sink.ip(ip)?,
+        },
+        // Sets and records never come here.
+        EvalResult::Set(_) | EvalResult::Record(_) => Value::ABSENT,
+    })
+}

@@ -1,0 +1,229 @@
+//! The differential test: every engine must answer every request of a generated world as
+//! cedar-policy does.
+//!
+//! Compared are the decision, the reasons, the ids of the policies that failed and the texts of
+//! their errors; of a request that cedar-policy refuses, only that it is refused. [`run_seed`] is
+//! the whole test of one seed; [`run`] does a range of seeds on all cores; [`shrink`] makes a
+//! mismatch small enough to look at, and [`Mismatch::write`] makes a test of it.
+
+mod report;
+mod shrink;
+
+pub use report::Report;
+pub use shrink::{Reduction, shrink};
+
+use crate::engines::{Answer, EngineError, Loaded, TestEngine};
+use crate::generator::{Case, CaseError, Knobs, LoadedCase, generate};
+use cedar_policy::Decision;
+use std::ops::Range;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+/// What engines are made to run on: cedar-policy's own depth limit depends on the stack, so the
+/// stack has a fixed size.
+const STACK_SIZE: usize = 32 << 20;
+
+/// An answer, or that the request or the world was refused.
+pub type Verdict = Result<Answer, EngineError>;
+
+/// What came of one world.
+#[derive(Debug, Default)]
+pub struct Outcome {
+    /// Requests asked.
+    pub requests: usize,
+    /// Requests allowed.
+    pub allows: usize,
+    /// Requests denied.
+    pub denies: usize,
+    /// Requests for which some policy failed; they are allowed or denied too.
+    pub errors: usize,
+    /// Requests that cedar-policy refused.
+    pub refused: usize,
+    /// Requests left out of the comparison, because cedar-policy ran out of stack.
+    pub skipped: usize,
+    /// Why cedar-policy refused the world, if it did.
+    pub rejected: Option<CaseError>,
+    /// The first mismatch of each engine.
+    pub mismatches: Vec<Mismatch>,
+}
+
+/// An engine that does not answer as cedar-policy does, with everything to see it again.
+#[derive(Debug, Clone)]
+pub struct Mismatch {
+    /// The seed that the world came from, if it came from one.
+    pub seed: Option<u64>,
+    /// The engine.
+    pub engine: String,
+    /// The world and its requests.
+    pub case: Case,
+    /// What is wrong.
+    pub difference: Difference,
+}
+
+/// How an engine differs from cedar-policy.
+#[derive(Debug, Clone)]
+pub enum Difference {
+    /// It refuses a world that cedar-policy loads.
+    Load(EngineError),
+    /// It answers a request differently.
+    Answer {
+        /// The request's position in [`Case::requests`].
+        request: usize,
+        /// cedar-policy's answer.
+        expected: Verdict,
+        /// The engine's answer.
+        got: Verdict,
+    },
+    /// It panics, with this message.
+    Panic(String),
+}
+
+/// Generates the world of `seed` and compares the engines' answers with the judge's, which is
+/// cedar-policy itself except where the test is tested.
+pub fn run_seed(
+    seed: u64,
+    judge: &dyn TestEngine,
+    engines: &[Box<dyn TestEngine>],
+    knobs: &Knobs,
+) -> Outcome {
+    let mut outcome = run_case(&generate(seed, knobs), judge, engines);
+    for mismatch in &mut outcome.mismatches {
+        mismatch.seed = Some(seed);
+    }
+    outcome
+}
+
+/// Compares the engines' answers over one world.
+pub fn run_case(case: &Case, judge: &dyn TestEngine, engines: &[Box<dyn TestEngine>]) -> Outcome {
+    let mut outcome = Outcome::default();
+    let loaded = match case.load() {
+        Ok(loaded) => loaded,
+        Err(error) => {
+            outcome.rejected = Some(error);
+            return outcome;
+        }
+    };
+    let expected = match judge.load(&loaded.world) {
+        Ok(mut judge) => outcome.ask_judge(&loaded, judge.as_mut()),
+        Err(error) => {
+            outcome.rejected = Some(CaseError::Policies(error.to_string()));
+            return outcome;
+        }
+    };
+    for engine in engines {
+        let run = || first_difference(engine.as_ref(), &loaded, &expected);
+        let difference = catch_unwind(AssertUnwindSafe(run));
+        let difference = difference.unwrap_or_else(|panic| {
+            let text = panic.downcast_ref::<String>().cloned();
+            let text = text.or_else(|| panic.downcast_ref::<&str>().map(|s| (*s).to_owned()));
+            Some(Difference::Panic(text.unwrap_or_default()))
+        });
+        outcome
+            .mismatches
+            .extend(difference.map(|difference| Mismatch {
+                seed: None,
+                engine: engine.name().to_owned(),
+                case: case.clone(),
+                difference,
+            }));
+    }
+    outcome
+}
+
+impl Outcome {
+    /// The judge's verdicts; none for a request to be left out.
+    fn ask_judge(&mut self, loaded: &LoadedCase, judge: &mut dyn Loaded) -> Vec<Option<Verdict>> {
+        let mut verdicts = Vec::with_capacity(loaded.requests.len());
+        for request in &loaded.requests {
+            self.requests += 1;
+            let verdict = judge.authorize(request);
+            match &verdict {
+                Ok(answer) => {
+                    let allowed = answer.decision == Decision::Allow;
+                    self.allows += usize::from(allowed);
+                    self.denies += usize::from(!allowed);
+                    self.errors += usize::from(!answer.errors.is_empty());
+                }
+                Err(_) => self.refused += 1,
+            }
+            let ran_out = |answer: &Answer| {
+                let mut texts = answer.errors.values();
+                texts.any(|text| text.contains("recursion limit"))
+            };
+            let skip = verdict.as_ref().is_ok_and(ran_out);
+            self.skipped += usize::from(skip);
+            verdicts.push((!skip).then_some(verdict));
+        }
+        verdicts
+    }
+}
+
+fn first_difference(
+    engine: &dyn TestEngine,
+    loaded: &LoadedCase,
+    expected: &[Option<Verdict>],
+) -> Option<Difference> {
+    let mut engine = match engine.load(&loaded.world) {
+        Ok(engine) => engine,
+        Err(error) => return Some(Difference::Load(error)),
+    };
+    for (position, (request, expected)) in loaded.requests.iter().zip(expected).enumerate() {
+        let Some(expected) = expected else {
+            continue;
+        };
+        let got = engine.authorize(request);
+        let equal = match (expected, &got) {
+            (Ok(expected), Ok(got)) => expected == got,
+            (Err(_), Err(_)) => true,
+            _ => false,
+        };
+        if !equal {
+            return Some(Difference::Answer {
+                request: position,
+                expected: expected.clone(),
+                got,
+            });
+        }
+    }
+    None
+}
+
+/// Runs all seeds of a range on `threads` threads, at least one.
+///
+/// The report's sums do not depend on the number of threads.
+pub fn run(
+    seeds: Range<u64>,
+    threads: usize,
+    judge: &dyn TestEngine,
+    engines: &[Box<dyn TestEngine>],
+    knobs: &Knobs,
+) -> Report {
+    let next = AtomicU64::new(seeds.start);
+    let report = Mutex::new(Report::default());
+    let work = || {
+        let mut own = Report::default();
+        loop {
+            let seed = next.fetch_add(1, Ordering::Relaxed);
+            if !seeds.contains(&seed) {
+                break;
+            }
+            own.add(run_seed(seed, judge, engines, knobs), seed);
+        }
+        if let Ok(mut report) = report.lock() {
+            report.merge(own);
+        }
+    };
+    std::thread::scope(|scope| {
+        for _ in 0..threads.max(1) {
+            let builder = std::thread::Builder::new().stack_size(STACK_SIZE);
+            if builder.spawn_scoped(scope, work).is_err() {
+                // No thread to be had: the seeds that are left are run by the others, or by this.
+                work();
+            }
+        }
+    });
+    let mut report = report.into_inner().unwrap_or_default();
+    report.sort();
+    report
+}
