@@ -115,26 +115,57 @@ fn parse_uid(part: RequestPart, text: &str) -> Result<EntityUid, RequestError> {
 }
 
 /// A request whose uids and context are ids and values of one snapshot.
+///
+/// Small, so that the requests of a busy caller stay in the cache: what the snapshot does not know,
+/// most often nothing, is kept apart.
 #[derive(Clone, Debug)]
-pub struct BoundRequest {
-    identity: InternerIdentity,
+pub struct RequestValues {
     principal: EntityId,
     action: EntityId,
     resource: EntityId,
     context: Value,
-    local: LocalInterner,
-    heap: Heap,
-    shapes: ShapeTable,
-    local_headers: Vec<EntityHeader>,
+    local: Option<Box<Local>>,
+    identity: InternerIdentity,
 }
 
-/// An id that no request gives out, for a request that is not bound yet.
+/// What one request brings along that its snapshot does not know.
+#[derive(Clone, Debug)]
+pub(crate) struct Local {
+    pub(crate) names: LocalInterner,
+    pub(crate) heap: Heap,
+    pub(crate) shapes: ShapeTable,
+    headers: Vec<EntityHeader>,
+}
+
+impl Local {
+    pub(crate) fn new() -> Self {
+        Self {
+            names: LocalInterner::default(),
+            heap: Heap::new(Space::Request),
+            shapes: ShapeTable::new(),
+            headers: Vec::new(),
+        }
+    }
+
+    /// Makes the headers of the local entities; to be called when all are interned.
+    fn add_headers(&mut self) {
+        let types = self.names.entities().iter();
+        self.headers = types.map(|(ty, _)| missing(ty.0)).collect();
+    }
+
+    /// For requests that bring nothing.
+    fn none() -> &'static Self {
+        static NONE: LazyLock<Local> = LazyLock::new(Local::new);
+        &NONE
+    }
+}
+
+/// An id that no request gives out, for a request about nobody.
 const NOBODY: EntityId = EntityId(u32::MAX);
 
-impl BoundRequest {
-    /// A request about nobody, to be bound with [`bind`](Self::bind).
-    ///
-    /// Its principal, action and resource are missing entities, its context has no attributes.
+impl RequestValues {
+    /// A request about nobody: its principal, action and resource are missing entities, its context
+    /// has no attributes. It can be interpreted, but not evaluated natively.
     pub fn unbound(interner: &Interner) -> Self {
         Self {
             identity: interner.identity(),
@@ -142,10 +173,7 @@ impl BoundRequest {
             action: NOBODY,
             resource: NOBODY,
             context: HeapRef::NONE.value(Tag::Record),
-            local: LocalInterner::default(),
-            heap: Heap::new(Space::Request),
-            shapes: ShapeTable::new(),
-            local_headers: Vec::new(),
+            local: None,
         }
     }
 
@@ -158,69 +186,42 @@ impl BoundRequest {
         interner: &Interner,
         store: &Store,
     ) -> Result<Self, RequestError> {
-        let mut bound = Self::unbound(interner);
-        bound.bind(request, interner, store)?;
-        Ok(bound)
-    }
-
-    /// Binds another request and keeps the memory of the one before.
-    ///
-    /// After an error the request is unbound.
-    ///
-    /// # Errors
-    /// When a part of the request is unknown, or a value cannot be represented.
-    pub fn bind(
-        &mut self,
-        request: &Request,
-        interner: &Interner,
-        store: &Store,
-    ) -> Result<(), RequestError> {
-        self.clear(interner);
-        let bound = self.fill(request, interner, store);
-        if bound.is_err() {
-            self.clear(interner);
-        }
-        bound
-    }
-
-    fn clear(&mut self, interner: &Interner) {
-        self.identity = interner.identity();
-        [self.principal, self.action, self.resource] = [NOBODY; 3];
-        self.context = HeapRef::NONE.value(Tag::Record);
-        self.local.clear();
-        self.heap.clear();
-        if self.shapes.len() > 1 {
-            self.shapes.clear();
-        }
-        self.local_headers.clear();
-    }
-
-    fn fill(
-        &mut self,
-        request: &Request,
-        interner: &Interner,
-        store: &Store,
-    ) -> Result<(), RequestError> {
+        let part = |uid: Option<&EntityUid>, part| uid.cloned().ok_or(RequestError::Unknown(part));
+        let principal = part(request.principal(), RequestPart::Principal)?;
+        let action = part(request.action(), RequestPart::Action)?;
+        let resource = part(request.resource(), RequestPart::Resource)?;
         let context = context_value(request)?;
+        let mut local = None;
         let mut sink = RequestSink {
             interner,
             store,
-            local: &mut self.local,
-            heap: &mut self.heap,
-            shapes: &mut self.shapes,
+            local: &mut local,
         };
-        let mut known = |uid: Option<&EntityUid>, part| match uid {
-            Some(uid) => Ok(sink.uid(uid)?),
-            None => Err(RequestError::Unknown(part)),
-        };
-        self.principal = known(request.principal(), RequestPart::Principal)?;
-        self.action = known(request.action(), RequestPart::Action)?;
-        self.resource = known(request.resource(), RequestPart::Resource)?;
-        self.context = intern_value(&mut sink, &context)?;
-        let types = self.local.entities().iter();
-        self.local_headers
-            .extend(types.map(|(ty, _)| missing(ty.0)));
-        Ok(())
+        let (principal, action, resource) = (
+            sink.uid(&principal)?,
+            sink.uid(&action)?,
+            sink.uid(&resource)?,
+        );
+        let context = intern_value(&mut sink, &context)?;
+        if let Some(local) = &mut local {
+            local.add_headers();
+        }
+        Ok(Self {
+            principal,
+            action,
+            resource,
+            context,
+            local,
+            identity: interner.identity(),
+        })
+    }
+
+    #[inline]
+    fn local_parts(&self) -> &Local {
+        match &self.local {
+            Some(local) => local,
+            None => Local::none(),
+        }
     }
 
     /// Which interner the ids that are not local belong to.
@@ -229,45 +230,51 @@ impl BoundRequest {
     }
 
     /// The principal, local if the interner does not know it.
+    #[inline]
     pub fn principal(&self) -> EntityId {
         self.principal
     }
 
     /// The action, local if the interner does not know it.
+    #[inline]
     pub fn action(&self) -> EntityId {
         self.action
     }
 
     /// The resource, local if the interner does not know it.
+    #[inline]
     pub fn resource(&self) -> EntityId {
         self.resource
     }
 
     /// The context, a record.
+    #[inline]
     pub fn context(&self) -> Value {
         self.context
     }
 
     /// The strings and uids that the interner does not know.
     pub fn local(&self) -> &LocalInterner {
-        &self.local
+        &self.local_parts().names
     }
 
     /// The heap of the context's values.
+    #[inline]
     pub fn heap(&self) -> &Heap {
-        &self.heap
+        &self.local_parts().heap
     }
 
     /// The shapes that the store does not know.
     ///
     /// The shape at index `i` here is `ShapeId::local(i)` in values.
     pub fn shapes(&self) -> &ShapeTable {
-        &self.shapes
+        &self.local_parts().shapes
     }
 
     /// The headers of the local entities, none of which exist, by their local index.
+    #[inline]
     pub fn local_headers(&self) -> &[EntityHeader] {
-        &self.local_headers
+        &self.local_parts().headers
     }
 }
 

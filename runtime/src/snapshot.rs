@@ -3,7 +3,7 @@
 use crate::engine::{BuildError, InterpretedBecause, JitMode, Stats, Tier};
 use crate::index::{Posting, ScopeIndex, postings};
 use crate::policies::PolicyTable;
-use crate::request::{BoundRequest as RequestValues, RequestError, parse_request};
+use crate::request::{RequestError, RequestValues, parse_request};
 use crate::store::Store;
 use crate::symbols::{AttrTable, Columns, SymbolTable};
 use cedar_policy::{Request, Schema};

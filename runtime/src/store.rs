@@ -79,6 +79,7 @@ pub struct Store {
     /// Where each tag block ends; it starts where the one before ends.
     tag_ends: Vec<u32>,
     heap: Heap,
+    empty_record: HeapRef,
     shapes: ShapeTable,
     existing: usize,
 }
@@ -88,13 +89,17 @@ impl Store {
     ///
     /// Everything that `interner` has given out so far gets a header.
     pub fn empty(interner: &Interner) -> Self {
+        let mut heap = Heap::new(Space::Global);
+        // The first object of a heap cannot exceed its capacity.
+        let empty_record = heap.record(&[], EMPTY_SHAPE, &[]).unwrap_or(HeapRef::NONE);
         let mut store = Self {
             identity: interner.identity(),
             headers: Vec::new(),
             ancestors: Vec::new(),
             tags: Vec::new(),
             tag_ends: Vec::new(),
-            heap: Heap::new(Space::Global),
+            heap,
+            empty_record,
             shapes: ShapeTable::new(),
             existing: 0,
         };
@@ -253,6 +258,11 @@ impl Store {
     #[inline]
     pub fn heap(&self) -> &Heap {
         &self.heap
+    }
+
+    /// The record without attributes.
+    pub fn empty_record(&self) -> HeapRef {
+        self.empty_record
     }
 
     /// Heap and shapes, to put the constants of policies there.

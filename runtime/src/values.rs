@@ -10,7 +10,7 @@ mod text;
 pub use convert::ValueError;
 pub(crate) use convert::{GlobalSink, RequestSink, ValueSink, intern_record, intern_value};
 
-use crate::request::BoundRequest;
+use crate::request::RequestValues;
 use crate::store::{MISSING_ENTITY, Store};
 use cedarjit_ir::abi::{EntityHeader, bloom_bit};
 use cedarjit_ir::heap::{Heap, HeapRef, Heaps, IpWords, Object, Space};
@@ -72,7 +72,7 @@ pub struct ValueContext<'a> {
     /// The entities.
     pub store: &'a Store,
     /// The request and what is local to it.
-    pub request: &'a BoundRequest,
+    pub request: &'a RequestValues,
     /// Where new objects go.
     pub scratch: &'a mut ScratchSpace,
 }

@@ -86,17 +86,24 @@ fn rewrite_policy(policy: &mut Value) -> Option<String> {
     Some(marker)
 }
 
+/// Rewrites the calls in an expression: an object with the operator's name as its only key, and
+/// the operands, by position or by name, as its value.
 fn rewrite(expr: &mut Value, marker: &str) {
-    match expr {
-        Value::Array(items) => items.iter_mut().for_each(|item| rewrite(item, marker)),
-        Value::Object(object) => {
-            object.values_mut().for_each(|value| rewrite(value, marker));
-            if let Some((name, args)) = wrong_call(object) {
-                let key = format!("{marker}{name}");
-                *expr = json!({ "Record": { key: { "Set": args } } });
-            }
+    let Value::Object(node) = expr else {
+        return;
+    };
+    for (operator, operands) in node.iter_mut() {
+        match operands {
+            // A literal, in which a record may look like a call.
+            _ if operator == "Value" => {}
+            Value::Array(items) => items.iter_mut().for_each(|item| rewrite(item, marker)),
+            Value::Object(named) => named.values_mut().for_each(|item| rewrite(item, marker)),
+            _ => {}
         }
-        _ => {}
+    }
+    if let Some((name, args)) = wrong_call(node) {
+        let key = format!("{marker}{name}");
+        *expr = json!({ "Record": { key: { "Set": args } } });
     }
 }
 

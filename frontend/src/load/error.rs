@@ -102,7 +102,7 @@ impl Problem {
 }
 
 /// The message of an error and of what caused it.
-fn chain(error: &dyn Diagnostic) -> String {
+pub(super) fn chain(error: &dyn Diagnostic) -> String {
     let mut message = error.to_string();
     let mut source = error.source();
     while let Some(error) = source {

@@ -1,7 +1,9 @@
 //! Schema texts, and entities.
 
 use super::error::{ParseError, ParseErrorKind, Spans};
-use super::text::{guard_json_depth, guard_json_text, guard_schema_text, on_big_stack};
+use super::text::{
+    check_json_syntax, guard_json_depth, guard_json_text, guard_schema_text, on_big_stack,
+};
 use crate::limits::{MAX_ENTITY_HIERARCHY, MAX_SCHEMA_BYTES, check_hierarchy};
 use crate::schema::SchemaFacts;
 use cedar_policy::{Entities, Schema, SchemaFragment, SchemaWarning};
@@ -67,6 +69,7 @@ pub fn load_schema(
                 (fragment, warnings.collect())
             }
             SchemaFormat::Json => {
+                check_json_syntax(text, origin)?;
                 let parsed = SchemaFragment::from_json_str(text);
                 (parsed.map_err(|error| refuse(&error))?, Vec::new())
             }
@@ -113,6 +116,7 @@ pub fn parse_entities(
 ) -> Result<Entities, ParseError> {
     guard_json_depth(text, origin)?;
     on_big_stack(text, origin, || {
+        check_json_syntax(text, origin)?;
         // What is not of this form has no parents, and is for cedar-policy to complain about.
         let heads: Vec<EntityHead> = serde_json::from_str(text).unwrap_or_default();
         let uids = heads.into_iter().map(|head| (head.uid, head.parents));

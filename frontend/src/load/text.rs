@@ -1,12 +1,13 @@
 //! Policy texts, policy JSON, and files of template links.
 
-use super::error::{ParseError, ParseErrorKind, Spans};
+use super::error::{ParseError, ParseErrorKind, Spans, chain};
 use crate::limits::{
     Excess, LimitError, MAX_POLICY_SET_BYTES, Statement, scan_json, scan_policies, scan_schema,
     with_big_stack,
 };
 use cedar_policy::{EntityUid, Policy, PolicyId, PolicySet, PolicySetError, SlotId, Template};
 use serde::Deserialize;
+use serde::de::IgnoredAny;
 use serde_json::Value;
 use std::collections::HashMap;
 
@@ -15,6 +16,9 @@ use std::collections::HashMap;
 /// cedar-policy's parser takes memory in proportion to what it parses, far more than the policies
 /// take afterwards, and goes on after errors. Parsing a long text in parts bounds both.
 const CHUNK_BYTES: usize = 256 << 10;
+
+/// How many policies are parsed at once: each may be an error.
+const CHUNK_POLICIES: usize = 4096;
 
 /// Checks the nesting and length of Cedar policies without parsing them. O(n).
 ///
@@ -38,6 +42,14 @@ pub fn guard_schema_text(text: &str, origin: &str) -> Result<(), ParseError> {
 /// When arrays and objects nest deeper than [`crate::limits::MAX_JSON_NESTING`].
 pub fn guard_json_depth(text: &str, origin: &str) -> Result<(), ParseError> {
     scan_json(text).map_err(|excess| ParseError::from_excess(origin, text, excess))
+}
+
+/// Checks that a text is JSON, whatever it means.
+pub(super) fn check_json_syntax(text: &str, origin: &str) -> Result<(), ParseError> {
+    // cedar-policy's errors do not have the place.
+    serde_json::from_str::<IgnoredAny>(text)
+        .map(|_| ())
+        .map_err(|error| ParseError::from_json(origin, text, &error))
 }
 
 /// Checks the length and nesting of a JSON text.
@@ -95,7 +107,8 @@ pub fn parse_policies(text: &str, origin: &str) -> Result<PolicySet, ParseError>
     })
 }
 
-/// Groups statements so that each group has about [`CHUNK_BYTES`]: ranges of their indices.
+/// Groups statements so that each group has at most [`CHUNK_BYTES`] and [`CHUNK_POLICIES`], or is
+/// one statement. Gives ranges of their indices.
 fn chunks(statements: &[Statement]) -> impl Iterator<Item = Statement> + '_ {
     let mut next = 0;
     std::iter::from_fn(move || {
@@ -103,7 +116,8 @@ fn chunks(statements: &[Statement]) -> impl Iterator<Item = Statement> + '_ {
         let start = statements.get(first)?.start;
         let in_chunk = |statement: &&Statement| statement.end - start <= CHUNK_BYTES;
         let rest = statements.get(first + 1..).unwrap_or(&[]);
-        next = first + 1 + rest.iter().take_while(in_chunk).count();
+        let rest = rest.iter().take(CHUNK_POLICIES - 1);
+        next = first + 1 + rest.take_while(in_chunk).count();
         Some(first..next)
     })
 }
@@ -340,6 +354,6 @@ impl Source<'_> {
         let (template, id) = (PolicyId::new(&template_id), PolicyId::new(&link_id));
         policies
             .link(template, id, slots)
-            .map_err(|error| refuse(error.to_string(), None))
+            .map_err(|error| refuse(chain(&error), None))
     }
 }

@@ -84,7 +84,7 @@ fn names_resolve_in_their_namespace_first() {
            type T = Long;
            type Wrapped = { t: T, other: B::T, user: User };
            entity User = { t: T, w: Wrapped, other: B::Only, long: __cedar::Long };
-           entity Doc in User = Wrapped;
+           entity Doc in User = { t: T, other: B::T, user: User, w: Wrapped };
            action view appliesTo { principal: User, resource: [Doc, B::Only], context: Wrapped };
          }
          namespace B {

@@ -8,7 +8,7 @@ mod traps;
 
 use crate::error::to_cedar_error;
 use crate::interpreter::Interpreter;
-use crate::request::{BoundRequest, parse_request};
+use crate::request::{RequestValues, parse_request};
 use crate::store::Store;
 use crate::values::{ScratchSpace, ValueContext};
 use cedar_policy::{
@@ -134,7 +134,7 @@ impl World {
         let mut store =
             early.unwrap_or_else(|| Store::build(&self.entities, &mut interner).unwrap());
         store.extend_to(&interner);
-        let request = BoundRequest::new(&self.request, &interner, &store).unwrap();
+        let request = RequestValues::new(&self.request, &interner, &store).unwrap();
         let mut scratch = ScratchSpace::new();
         let mut outcomes = Outcomes::new();
         let mut witnessed = HashSet::new();

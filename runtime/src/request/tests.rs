@@ -31,7 +31,7 @@ fn bind(
     world: &(Interner, Store),
     principal: &str,
     context: serde_json::Value,
-) -> Result<BoundRequest, RequestError> {
+) -> Result<RequestValues, RequestError> {
     let request = parse_request(
         principal,
         "Action::\"view\"",
@@ -40,10 +40,10 @@ fn bind(
         None,
         false,
     )?;
-    BoundRequest::new(&request, &world.0, &world.1)
+    RequestValues::new(&request, &world.0, &world.1)
 }
 
-fn shown(world: &(Interner, Store), request: &BoundRequest) -> String {
+fn shown(world: &(Interner, Store), request: &RequestValues) -> String {
     let mut scratch = ScratchSpace::new();
     let context = ValueContext {
         interner: &world.0,
@@ -153,29 +153,19 @@ fn unknown_shapes_are_local() {
 }
 
 #[test]
-fn binding_again_forgets_the_request_before() {
+fn an_empty_context_is_the_stores_own() {
     let world = world();
-    let mut bound = bind(&world, "A::\"x\"", json!({"x": {"y": [1, 2]}})).unwrap();
-    let request = parse_request(
-        "User::\"alice\"",
-        "B::\"z\"",
-        "Doc::\"d\"",
-        &json!({"q": 1}),
-        None,
-        false,
-    )
-    .unwrap();
-    bound.bind(&request, &world.0, &world.1).unwrap();
-    assert_eq!(bound.local().entities().len(), 1);
-    assert_eq!(bound.local_headers().len(), 1);
-    assert_eq!(shown(&world, &bound), r#"{"q": 1}"#);
+    let bound = bind(&world, "User::\"alice\"", json!({})).unwrap();
+    assert_eq!(shown(&world, &bound), "{}");
+    assert!(bound.heap().is_empty());
+    assert_eq!(bound.shapes().len(), 1);
     assert_eq!(bound.identity(), world.0.identity());
 }
 
 #[test]
 fn an_unbound_request_is_harmless() {
     let world = world();
-    let bound = BoundRequest::unbound(&world.0);
+    let bound = RequestValues::unbound(&world.0);
     assert_eq!(shown(&world, &bound), "{}");
     let mut scratch = ScratchSpace::new();
     let context = ValueContext {
@@ -215,7 +205,7 @@ fn schemas_inform_and_validate() {
         true,
     )
     .unwrap();
-    let bound = BoundRequest::new(&request, &world.0, &world.1).unwrap();
+    let bound = RequestValues::new(&request, &world.0, &world.1).unwrap();
     assert_eq!(
         shown(&world, &bound),
         r#"{"ip": ip("1.2.3.4/32"), "owner": User::"alice"}"#

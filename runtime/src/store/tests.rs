@@ -1,5 +1,5 @@
 use super::*;
-use crate::request::BoundRequest;
+use crate::request::RequestValues;
 use crate::values::{ScratchSpace, ValueContext};
 use cedar_policy::RestrictedExpression;
 use serde_json::json;
@@ -14,7 +14,7 @@ fn build(json: serde_json::Value) -> (Interner, Store, Entities) {
 }
 
 fn text(interner: &Interner, store: &Store, value: Value) -> String {
-    let request = BoundRequest::unbound(interner);
+    let request = RequestValues::unbound(interner);
     let mut scratch = ScratchSpace::new();
     let context = ValueContext {
         interner,

@@ -3,13 +3,14 @@
 //! No recursion: how deep a value may nest is up to whoever made it.
 
 use super::extension::{Extension, parse_extension};
+use crate::request::Local;
 use crate::store::Store;
 use cedar_policy::{EntityUid, EvalResult, PartialValueToValueError, Record};
 use cedarjit_ir::ext::ExtError;
 use cedarjit_ir::heap::{Heap, IpWords};
 use cedarjit_ir::ids::{EntityId, ShapeId, StrId};
-use cedarjit_ir::interner::{CapacityError, Interner, LocalInterner};
-use cedarjit_ir::shape::ShapeTable;
+use cedarjit_ir::interner::{CapacityError, Interner};
+use cedarjit_ir::shape::{EMPTY_SHAPE, ShapeTable};
 use cedarjit_ir::value::{Tag, Value};
 use smol_str::format_smolstr;
 
@@ -99,44 +100,66 @@ impl ValueSink for GlobalSink<'_> {
     }
 }
 
-/// Makes values that last as long as a request.
+/// Makes values that last as long as a request. What the snapshot has already is taken from there;
+/// `local` comes into being with the first thing that it lacks.
 pub(crate) struct RequestSink<'a> {
     pub(crate) interner: &'a Interner,
     pub(crate) store: &'a Store,
-    pub(crate) local: &'a mut LocalInterner,
-    pub(crate) heap: &'a mut Heap,
-    pub(crate) shapes: &'a mut ShapeTable,
+    pub(crate) local: &'a mut Option<Box<Local>>,
+}
+
+impl RequestSink<'_> {
+    fn local(&mut self) -> &mut Local {
+        self.local.get_or_insert_with(|| Box::new(Local::new()))
+    }
 }
 
 impl ValueSink for RequestSink<'_> {
     fn string(&mut self, text: &str) -> Result<StrId, CapacityError> {
-        self.local.intern_str(self.interner, text)
+        match self.interner.find_str(text) {
+            Some(known) => Ok(known),
+            None => {
+                let interner = self.interner;
+                self.local().names.intern_str(interner, text)
+            }
+        }
     }
 
     fn entity(&mut self, ty: &str, eid: &str) -> Result<EntityId, CapacityError> {
-        self.local.intern_entity(self.interner, ty, eid)
+        match self.interner.find_entity(ty, eid) {
+            Some(known) => Ok(known),
+            None => {
+                let interner = self.interner;
+                self.local().names.intern_entity(interner, ty, eid)
+            }
+        }
     }
 
     fn shape(&mut self, names: &[StrId]) -> Result<ShapeId, CapacityError> {
         match self.store.shapes().find(names) {
             Some(shape) => Ok(shape),
-            None => Ok(ShapeId::local(self.shapes.intern(names)?.index())),
+            None => Ok(ShapeId::local(self.local().shapes.intern(names)?.index())),
         }
     }
 
     fn set(&mut self, elements: &mut Vec<Value>) -> Result<Value, CapacityError> {
         let older = [self.store.heap()];
-        Ok(self.heap.set(&older, elements)?.value(Tag::Set))
+        Ok(self.local().heap.set(&older, elements)?.value(Tag::Set))
     }
 
     fn record(&mut self, shape: ShapeId, values: &[Value]) -> Result<Value, CapacityError> {
+        // The most frequent context.
+        if values.is_empty() && shape == EMPTY_SHAPE {
+            return Ok(self.store.empty_record().value(Tag::Record));
+        }
         let older = [self.store.heap()];
-        Ok(self.heap.record(&older, shape, values)?.value(Tag::Record))
+        let made = self.local().heap.record(&older, shape, values)?;
+        Ok(made.value(Tag::Record))
     }
 
     fn ip(&mut self, ip: IpWords) -> Result<Value, CapacityError> {
         let older = [self.store.heap()];
-        Ok(self.heap.ip(&older, ip)?.value(Tag::Ip))
+        Ok(self.local().heap.ip(&older, ip)?.value(Tag::Ip))
     }
 }
 

@@ -73,7 +73,7 @@ pub enum MismatchKind {
         /// The engine's message.
         got: String,
     },
-    /// The engine panicked; the message is on stderr.
+    /// The engine (or cedar-policy, where the engine is `reader`) panicked; the message is on stderr.
     Panicked,
 }
 
@@ -132,7 +132,7 @@ impl fmt::Display for Mismatch {
                 writeln!(f, "  expected: {policy} fails with {expected}")?;
                 writeln!(f, "  got:      {policy} fails with {got}")?;
             }
-            MismatchKind::Panicked => writeln!(f, "  the engine panicked")?,
+            MismatchKind::Panicked => writeln!(f, "  it panicked")?,
         }
         write!(f, "  again:    {}", self.reproduction())
     }

@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 use std::num::NonZero;
-use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
 
@@ -10,6 +10,9 @@ use super::case::{Case, Query, SchemaCache, Validation};
 use super::report::{Mismatch, MismatchKind, Report};
 use super::source::Suite;
 use crate::engines::{Answer, EngineError, Loaded, TestEngine};
+
+/// The engine whose texts of evaluation errors count.
+const JUDGE: &str = "cedar";
 
 /// Stack of a worker, in bytes: cedar-policy's parser recurses on nested expressions.
 const WORKER_STACK: usize = 64 << 20;
@@ -78,8 +81,8 @@ impl Progress for () {
 
 /// Runs a plan on every engine, on `threads` threads.
 ///
-/// The first engine named `cedar`, if there is one, is the judge of the texts of evaluation errors,
-/// which test files do not hold.
+/// An engine named `cedar`, if there is one, is the judge of the texts of evaluation errors, which
+/// test files do not hold. It should come first.
 pub fn run(
     plan: &Plan<'_>,
     engines: &[Box<dyn TestEngine>],
@@ -108,11 +111,11 @@ pub fn run(
         let workers: Vec<_> = (1..threads.get()).filter_map(spawn).collect();
         // One worker may be all that the system grants; without any, this thread does it all.
         let mine = match spawn(0) {
-            Some(worker) => worker.join().unwrap_or_default(),
+            Some(worker) => joined(worker),
             None => work(),
         };
-        let theirs = workers.into_iter().filter_map(|w| w.join().ok());
-        theirs.flatten().chain(mine).collect::<Vec<_>>()
+        let theirs = workers.into_iter().flat_map(joined);
+        theirs.chain(mine).collect::<Vec<_>>()
     });
     done.sort_unstable_by_key(|(position, _)| *position);
     let mut report = Report::default();
@@ -122,6 +125,19 @@ pub fn run(
     report
 }
 
+/// A worker's results. Panics of tests are caught, so a worker has none; if it has one all the same,
+/// its tests must not go missing from the report unnoticed.
+fn joined<T>(worker: thread::ScopedJoinHandle<'_, T>) -> T {
+    worker.join().unwrap_or_else(|panic| resume_unwind(panic))
+}
+
+/// One test being run.
+struct TestRun<'a> {
+    suite: &'a Suite,
+    name: &'a str,
+    report: Report,
+}
+
 fn run_test(
     suite: &Suite,
     name: &str,
@@ -129,68 +145,83 @@ fn run_test(
     engines: &[Box<dyn TestEngine>],
     schemas: &SchemaCache,
 ) -> Report {
-    let mut report = Report {
+    let report = Report {
         tests: 1,
         ..Report::default()
     };
-    let mut found = |engine: &str, query: Option<&Query>, kind| {
-        report.mismatches.push(Mismatch {
-            suite: suite.origin().to_owned(),
-            test: name.to_owned(),
+    let mut test = TestRun {
+        suite,
+        name,
+        report,
+    };
+    let load = AssertUnwindSafe(|| Case::load(suite, name, request, schemas));
+    match catch_unwind(load) {
+        Ok(Ok(case)) => test.run(&case, engines),
+        Ok(Err(error)) => test.found("reader", None, MismatchKind::Unreadable(error)),
+        Err(_) => test.found("reader", None, MismatchKind::Panicked),
+    }
+    test.report
+}
+
+impl TestRun<'_> {
+    fn found(&mut self, engine: &str, query: Option<&Query>, kind: MismatchKind) {
+        self.report.mismatches.push(Mismatch {
+            suite: self.suite.origin().to_owned(),
+            test: self.name.to_owned(),
             request: query.map(|query| (query.index, query.description.clone())),
             engine: engine.to_owned(),
             kind,
         });
-    };
-    let case = match Case::load(suite, name, request, schemas) {
-        Ok(case) => case,
-        Err(error) => {
-            found("reader", None, MismatchKind::Unreadable(error));
-            return report;
-        }
-    };
-    let should_validate = case.should_validate;
-    match (should_validate, case.validation) {
-        (true, Validation::Passed | Validation::PassedWithoutAction)
-        | (false, Validation::Failed) => {}
-        (false, Validation::PassedWithoutAction) => report.older_validation = 1,
-        (true, Validation::Failed) | (false, Validation::Passed) => {
-            let kind = MismatchKind::Validation { should_validate };
-            found("validator", None, kind);
+    }
+
+    fn run(&mut self, case: &Case, engines: &[Box<dyn TestEngine>]) {
+        self.report.requests = case.queries.len();
+        self.check_validation(case);
+        let mut judged = HashMap::new();
+        for engine in engines {
+            let name = engine.name();
+            let run = AssertUnwindSafe(|| run_engine(engine.as_ref(), case));
+            match catch_unwind(run) {
+                Ok(Ok(outcomes)) => self.check_outcomes(name, case, outcomes, &mut judged),
+                Ok(Err(error)) => self.found(name, None, MismatchKind::Refused(error)),
+                Err(_) => self.found(name, None, MismatchKind::Panicked),
+            }
         }
     }
-    let mut judged = HashMap::new();
-    let mut answers = 0;
-    for engine in engines {
-        let name = engine.name();
-        let run = AssertUnwindSafe(|| run_engine(engine.as_ref(), &case));
-        let outcomes = match catch_unwind(run) {
-            Ok(Ok(outcomes)) => outcomes,
-            Ok(Err(error)) => {
-                found(name, None, MismatchKind::Refused(error));
-                continue;
+
+    fn check_validation(&mut self, case: &Case) {
+        let should_validate = case.should_validate;
+        match (should_validate, case.validation) {
+            (true, Validation::Passed | Validation::PassedWithoutAction)
+            | (false, Validation::Failed) => {}
+            (false, Validation::PassedWithoutAction) => self.report.older_validation = 1,
+            (true, Validation::Failed) | (false, Validation::Passed) => {
+                let kind = MismatchKind::Validation { should_validate };
+                self.found("validator", None, kind);
             }
-            Err(_) => {
-                found(name, None, MismatchKind::Panicked);
-                continue;
-            }
-        };
+        }
+    }
+
+    /// Compares an engine's outcomes. Answers of the judge go into `judged`, by request.
+    fn check_outcomes(
+        &mut self,
+        engine: &str,
+        case: &Case,
+        outcomes: Vec<Outcome>,
+        judged: &mut HashMap<usize, Answer>,
+    ) {
         for (query, outcome) in case.queries.iter().zip(outcomes) {
-            answers += 1;
-            let judge = judged.get(&query.index);
-            if let Some(kind) = compare(query, judge, &outcome) {
-                found(name, Some(query), kind);
+            self.report.answers += 1;
+            if let Some(kind) = compare(query, judged.get(&query.index), &outcome) {
+                self.found(engine, Some(query), kind);
             }
             if let Ok(answer) = outcome
-                && name == "cedar"
+                && engine == JUDGE
             {
                 judged.insert(query.index, answer);
             }
         }
     }
-    report.requests = case.queries.len();
-    report.answers = answers;
-    report
 }
 
 type Outcome = Result<Answer, EngineError>;

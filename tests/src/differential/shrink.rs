@@ -4,7 +4,7 @@ use super::{Difference, Mismatch, run_case};
 use crate::engines::TestEngine;
 use crate::generator::{Case, Pieces};
 use cedar_policy::{Policy, PolicyId, Template};
-use serde_json::Value;
+use serde_json::{Value, json};
 
 /// What shrinking did.
 #[derive(Debug)]
@@ -15,8 +15,8 @@ pub struct Reduction {
     pub tried: usize,
 }
 
-/// Reduces a mismatch greedily: fewer requests, policies, links and entities, no schema, fewer
-/// clauses and smaller conditions, as long as the engine still differs from cedar-policy in some
+/// Reduces a mismatch greedily: fewer requests, policies, links and entities, no schema, wider
+/// scopes, fewer clauses and smaller conditions, as long as the engine still differs from cedar-policy in some
 /// way.
 ///
 /// `engines` must hold the mismatch's engine; only that one is asked. At most `tries` cases are
@@ -167,7 +167,7 @@ impl Search<'_> {
         self.take(case)
     }
 
-    /// Drops clauses and puts parts of expressions in the place of the whole.
+    /// Widens scopes, drops clauses and puts parts of expressions in the place of the whole.
     fn shrink_conditions(&mut self) -> bool {
         let mut progress = false;
         let mut policy = 0;
@@ -246,6 +246,11 @@ fn smaller_policies(source: &str) -> Vec<String> {
         return Vec::new();
     };
     let mut variants = Vec::new();
+    for scope in ["principal", "action", "resource"] {
+        let mut wider = json.clone();
+        wider[scope] = json!({"op": "All"});
+        variants.push(wider);
+    }
     let clauses = json.get("conditions").and_then(Value::as_array);
     let clauses = clauses.map(Vec::as_slice).unwrap_or_default();
     for (position, clause) in clauses.iter().enumerate() {
@@ -352,7 +357,8 @@ mod tests {
         assert!(smaller.len() > 8, "{smaller:?}");
         assert!(smaller.iter().all(|text| parses(text)));
         assert!(smaller.iter().any(|text| !text.contains("unless")));
-        assert!(smaller.iter().any(|text| !text.contains("==  2")));
+        assert!(smaller.iter().any(|text| !text.contains("== 2")));
+        assert!(smaller.iter().any(|text| !text.contains("?principal")));
     }
 
     #[test]

@@ -173,10 +173,10 @@ fn schemas() {
     let doubling: String = (0..100)
         .map(|i| format!("type T{} = {{ x: T{i}, y: T{i} }};", i + 1))
         .collect();
-    let chain: String = (0..10_000)
+    let chain: String = (0..1_000)
         .map(|i| format!("type T{} = Set<T{i}>;", i + 1))
         .collect();
-    let groups: String = (0..10_000)
+    let groups: String = (0..1_000)
         .map(|i| format!("action a{} in a{i};", i + 1))
         .collect();
     for text in [

@@ -72,10 +72,32 @@ fn syntax_errors_have_places() {
 }
 
 #[test]
+fn errors_can_be_drawn() {
+    let text = "permit (principal, action, resource);\n\nforbid (principal, action resource);";
+    let error = parse_policies(text, "dir/a.cedar").unwrap_err();
+    let mut drawn = String::new();
+    miette::NarratableReportHandler::new()
+        .render_report(&mut drawn, &error)
+        .unwrap();
+    assert!(
+        drawn.contains("dir/a.cedar:3:27: unexpected token"),
+        "{drawn}"
+    );
+    assert!(
+        drawn.contains("label at line 3, columns 27 to 34: expected"),
+        "{drawn}"
+    );
+    assert!(
+        drawn.contains("forbid (principal, action resource);"),
+        "{drawn}"
+    );
+}
+
+#[test]
 fn long_texts_are_parsed_in_parts() {
     let one =
         "@note(\"é\") permit (principal == User::\"a\", action, resource)\n  when { true };\n";
-    let n = 10_000;
+    let n = 5_000;
     let mut text = one.repeat(n);
     let set = parse_policies(&text, "a.cedar").unwrap();
     assert_eq!(set.num_of_policies(), n);
@@ -89,20 +111,20 @@ fn long_texts_are_parsed_in_parts() {
     let place = error.place().unwrap();
     assert_eq!((place.line, place.column), (2 * n + 2, 46));
     assert_eq!(labelled(&error, &text), ["princpal"]);
-    let text = format!("@id(\"policy9000\") {}", one.repeat(n));
+    let text = format!("@id(\"policy4500\") {}", one.repeat(n));
     let error = parse_policies(&text, "a.cedar").unwrap_err();
     assert_eq!(
         *error.kind(),
-        ParseErrorKind::DuplicateId("policy9000".into())
+        ParseErrorKind::DuplicateId("policy4500".into())
     );
-    assert_eq!(error.place().unwrap().line, 18_001);
+    assert_eq!(error.place().unwrap().line, 9_001);
 }
 
 #[test]
 fn validation_speaks_of_the_whole_text() {
     let schema = "entity User; action a appliesTo { principal: User, resource: User };";
     let schema = parse_schema(schema, SchemaFormat::Cedar, "s").unwrap();
-    let mut text = "permit (principal is User, action, resource);\n".repeat(10_000);
+    let mut text = "permit (principal is User, action, resource);\n".repeat(5_000);
     text.push_str("  permit (principal is Usr, action, resource);");
     let set = parse_policies(&text, "a.cedar").unwrap();
     let validator = cedar_policy::Validator::new(schema);
@@ -111,7 +133,7 @@ fn validation_speaks_of_the_whole_text() {
     let span = error.labels().unwrap().next().unwrap();
     let source = error.source_code().unwrap();
     let shown = source.read_span(span.inner(), 0, 0).unwrap();
-    assert_eq!((shown.line(), shown.column()), (10_000, 2));
+    assert_eq!((shown.line(), shown.column()), (5_000, 23));
 }
 
 #[test]

@@ -1,10 +1,10 @@
 //! How `replay --timing` measures.
 //!
-//! The requests are bound and evaluated in blocks: the whole block is bound, then the whole block
-//! is evaluated, so that one clock reading serves a thousand requests and bound requests do not
-//! pile up. After that each request of the block is once more bound, evaluated and dropped before
-//! the next: that is `total`. Copies of the contexts, for engines that keep them, are made before
-//! the clock starts.
+//! Each phase has its own passes over all requests, so that one clock reading serves a whole pass
+//! and no phase runs in the caches that another left behind: first every request is bound, in every
+//! pass anew; then the requests that the last of these passes bound are evaluated; then each
+//! request is bound, evaluated and dropped before the next. Copies of the contexts, for engines that
+//! keep them, are made before the clock starts.
 
 use std::fs;
 use std::hint::black_box;
@@ -17,9 +17,6 @@ use serde_json::Value;
 
 use crate::engine::Engine;
 use crate::request::Uids;
-
-/// Requests that are bound before the first of them is evaluated.
-const BLOCK: usize = 1024;
 
 /// Median over all passes of a pass's time divided by its requests, in nanoseconds.
 #[derive(Debug, Default)]
@@ -68,55 +65,54 @@ pub(super) fn measure<E: Engine>(
     if requests.is_empty() {
         return Times::default();
     }
-    let passes: Vec<_> = (0..repeat.get()).map(|_| pass(engine, requests)).collect();
-    let per_request = |phase: fn(&Pass) -> Duration| {
-        let times = passes.iter().map(|pass| phase(pass).as_nanos() as f64);
-        median(times.collect()) / requests.len() as f64
-    };
-    Times {
-        bind: per_request(|pass| pass.bind),
-        evaluate: per_request(|pass| pass.evaluate),
-        total: per_request(|pass| pass.total),
-    }
-}
-
-#[derive(Default)]
-struct Pass {
-    bind: Duration,
-    evaluate: Duration,
-    total: Duration,
-}
-
-fn pass<E: Engine>(engine: &mut E, requests: &[(Uids, Value)]) -> Pass {
-    let mut pass = Pass::default();
-    let mut bound = Vec::with_capacity(BLOCK);
-    for block in requests.chunks(BLOCK) {
-        let contexts = || block.iter().map(|(_, context)| context.clone()).collect();
-        let mut separate: Vec<Value> = contexts();
-        let mut together: Vec<Value> = contexts();
-
+    let mut bound = Vec::with_capacity(requests.len());
+    let bind = median_pass(repeat, requests, |contexts| {
+        bound.clear();
         let start = Instant::now();
-        for ((uids, _), context) in block.iter().zip(&mut separate) {
+        for ((uids, _), context) in requests.iter().zip(contexts) {
             bound.extend(engine.bind(uids, context).ok());
         }
-        pass.bind += start.elapsed();
-
+        start.elapsed()
+    });
+    let evaluate = median_pass(repeat, &[], |_| {
         let start = Instant::now();
         for request in &bound {
             engine.evaluate(black_box(request));
         }
-        pass.evaluate += start.elapsed();
-        bound.clear();
-
+        start.elapsed()
+    });
+    drop(bound);
+    let total = median_pass(repeat, requests, |contexts| {
         let start = Instant::now();
-        for ((uids, _), context) in block.iter().zip(&mut together) {
+        for ((uids, _), context) in requests.iter().zip(contexts) {
             if let Ok(request) = engine.bind(uids, context) {
                 engine.evaluate(black_box(&request));
             }
         }
-        pass.total += start.elapsed();
+        start.elapsed()
+    });
+    let per_request = |pass: f64| pass / requests.len() as f64;
+    Times {
+        bind: per_request(bind),
+        evaluate: per_request(evaluate),
+        total: per_request(total),
     }
-    pass
+}
+
+/// The median of what `pass` takes, in nanoseconds. It gets fresh copies of the contexts.
+fn median_pass(
+    repeat: NonZero<usize>,
+    requests: &[(Uids, Value)],
+    mut pass: impl FnMut(&mut [Value]) -> Duration,
+) -> f64 {
+    let times = (0..repeat.get()).map(|_| {
+        let mut contexts: Vec<Value> = requests
+            .iter()
+            .map(|(_, context)| context.clone())
+            .collect();
+        pass(&mut contexts).as_nanos() as f64
+    });
+    median(times.collect())
 }
 
 fn median(mut values: Vec<f64>) -> f64 {

@@ -1,7 +1,7 @@
 //! Expressions as deep as loading lets through fit the stack of an ordinary thread.
 
 use crate::interpreter::Interpreter;
-use crate::request::BoundRequest;
+use crate::request::RequestValues;
 use crate::store::Store;
 use crate::values::{ScratchSpace, ValueContext};
 use cedarjit_frontend::hir::{BinaryOp, Expr, Literal, UnaryOp};
@@ -28,7 +28,7 @@ fn nested(leaf: Expr, wrap: impl Fn(Expr) -> Expr) -> Value {
     let run = move || {
         let interner = Interner::new();
         let store = Store::empty(&interner);
-        let request = BoundRequest::unbound(&interner);
+        let request = RequestValues::unbound(&interner);
         let mut scratch = ScratchSpace::new();
         let mut interpreter = Interpreter::new(ValueContext {
             interner: &interner,
