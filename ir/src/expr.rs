@@ -482,6 +482,11 @@ fn infer_call(func: ExtFn, arg: impl Fn(usize) -> Option<Type>) -> (Type, bool) 
     }
 }
 
+/// Whether an operator reads a value from an entity or a record: the schema may know its type.
+pub fn reads_data(op: &Op) -> bool {
+    matches!(op, Op::GetAttr(..) | Op::Binary(BinaryOp::GetTag, ..))
+}
+
 /// Builds a [`Body`] node by node, sharing equal nodes and simplifying what cannot fail.
 #[derive(Debug, Default)]
 pub struct BodyBuilder {
@@ -543,6 +548,23 @@ impl BodyBuilder {
         let id = NodeId::from_index(self.nodes.len());
         self.known.insert(op.clone(), id);
         self.nodes.push(Node { op, ty, may_fail });
+        id
+    }
+
+    /// The node that reads an attribute or a tag that the schema gives a type.
+    ///
+    /// What is known of the value does not follow from the operands, so whoever claims it must
+    /// have checked the entities.
+    ///
+    /// # Panics
+    /// As [`push`](Self::push).
+    pub fn push_typed(&mut self, op: Op, ty: Type) -> NodeId {
+        let id = self.push(op);
+        if let Some(node) = self.nodes.get_mut(id.index())
+            && reads_data(&node.op)
+        {
+            node.ty = ty;
+        }
         id
     }
 

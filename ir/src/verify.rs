@@ -5,14 +5,15 @@
 //! - every operand stands before its user, and the root exists;
 //! - every constant slot that a node names exists and is of the kind that the node needs, and no
 //!   slot holds a value of unknown type;
-//! - every node's type and failure flag are those that the typing rules give;
+//! - every node's type and failure flag are those that the typing rules give, except that what is
+//!   read from an entity or a record may be of a type that the schema gives;
 //! - `and` and `or` have at least one operand, and a call has as many arguments as its function;
 //! - a record's attributes are distinct and in ascending order of their names;
 //! - no two nodes compute the same.
 //!
 //! It does not check that every node and every constant is used: that costs nothing at run time.
 
-use crate::expr::{Body, ConstKind, Inferred, Op, Type, infer};
+use crate::expr::{Body, ConstKind, Inferred, Op, Type, infer, reads_data};
 use crate::ids::{ConstId, NodeId};
 use foldhash::fast::RandomState;
 use hashbrown::HashSet;
@@ -89,7 +90,7 @@ pub fn verify(body: &Body) -> Result<(), VerifyError> {
             })
         })
         .ok_or(VerifyError::IllFormed(id))?;
-        if inferred.ty != node.ty {
+        if inferred.ty != node.ty && !reads_data(&node.op) {
             return Err(VerifyError::WrongType {
                 node: id,
                 recorded: node.ty,

@@ -97,6 +97,19 @@ fn types_and_failures_follow_the_typing_rules() {
 }
 
 #[test]
+fn what_is_read_from_an_entity_may_have_the_schemas_type() {
+    check(
+        "consts c0: long
+         v0: entity = principal
+         v1: long! = get_attr v0, \"age\"
+         v2: long = const c0
+         v3: bool! = less v1, v2
+         return v3",
+    )
+    .unwrap();
+}
+
+#[test]
 fn record_attributes_ascend() {
     for fields in ["\"b\": v0, \"a\": v0", "\"a\": v0, \"a\": v0"] {
         let text = format!("v0: entity = principal\nv1: record = record {fields}\nreturn v1");

@@ -2,7 +2,7 @@
 
 use crate::evaluate::Scratch;
 use crate::response::Response;
-use crate::snapshot::{Parts, Snapshot};
+use crate::snapshot::{EngineSchema, Parts, Snapshot};
 use crate::store::{Store, StoreError};
 use arc_swap::ArcSwap;
 use cedar_policy::entities_errors::EntitiesError;
@@ -206,6 +206,10 @@ const ENTITIES: &str = "entities";
 
 impl EngineBuilder {
     /// The schema. Entities must fit it, and it supplies the action entities.
+    ///
+    /// Given as text, by [`schema_str`](Self::schema_str) or [`schema_json`](Self::schema_json), it
+    /// also types the compiled code: cedar-policy's public API does not tell the types of
+    /// attributes.
     #[must_use]
     pub fn schema(mut self, schema: &Schema) -> Self {
         self.schema = Some(SchemaSource::Schema(Box::new(schema.clone())));
@@ -293,9 +297,16 @@ impl EngineBuilder {
         let started = Instant::now();
         let schema = match self.schema {
             None => None,
-            Some(SchemaSource::Schema(schema)) => Some(*schema),
+            Some(SchemaSource::Schema(schema)) => Some(EngineSchema {
+                schema: *schema,
+                facts: None,
+            }),
             Some(SchemaSource::Text(text, format)) => {
-                Some(load::parse_schema(&text, format, SCHEMA)?)
+                let loaded = load::load_schema(&text, format, SCHEMA)?;
+                Some(EngineSchema {
+                    schema: loaded.schema,
+                    facts: Some(loaded.facts),
+                })
             }
         };
         let mut policies = match self.policies {
@@ -307,7 +318,7 @@ impl EngineBuilder {
         if let Some(links) = self.links {
             load::link(&mut policies, &links, LINKS)?;
         }
-        let entities = read_entities(self.entities, schema.as_ref())?;
+        let entities = read_entities(self.entities, schema.as_ref().map(|s| &s.schema))?;
         let mut interner = Interner::new();
         let store = Store::build(&entities, &mut interner)?;
         drop(entities);

@@ -2,6 +2,7 @@
 
 #![forbid(unsafe_code)]
 
+mod conform;
 mod engine;
 pub mod error;
 mod evaluate;

@@ -3,6 +3,7 @@
 use crate::symbols::{Columns, SymbolTable};
 use cedarjit_frontend::hir::{BoundPolicy, Effect, Policy};
 use cedarjit_frontend::lower::{ConstValue, Constant, Lowered, lower};
+use cedarjit_frontend::schema::SchemaFacts;
 use cedarjit_ir::expr::Body;
 use cedarjit_ir::heap::Heap;
 use cedarjit_ir::ids::{BodyId, PatternId, PolicyIndex};
@@ -56,16 +57,19 @@ impl PolicyTable {
 
     /// Lowers policies, finds their shapes and fills the constants table.
     ///
-    /// Constants that are sets, records or IP addresses go to `heap`. Lowering happens once for
+    /// `facts` must hold for the entities. Constants that are sets, records or IP addresses go to `heap`. Lowering happens once for
     /// each template, however many links it has.
     pub(crate) fn build(
         policies: Vec<BoundPolicy>,
         interner: &Interner,
+        facts: Option<&SchemaFacts>,
         heap: &mut Heap,
         shapes: &mut ShapeTable,
         columns: &mut Columns,
     ) -> Result<Self, CapacityError> {
         let mut builder = Builder {
+            interner,
+            facts,
             table: PolicyTable::default(),
             lowered: Map::default(),
             bodies: Map::default(),
@@ -74,7 +78,7 @@ impl PolicyTable {
             shapes,
         };
         for policy in &policies {
-            let (body, lowered) = builder.shape(&policy.policy, interner, columns)?;
+            let (body, lowered) = builder.shape(&policy.policy, columns)?;
             let consts = u32::try_from(builder.table.consts.len()).map_err(|_| CapacityError {
                 what: "constants of policies",
                 limit: u64::from(u32::MAX),
@@ -142,6 +146,8 @@ impl PolicyTable {
 }
 
 struct Builder<'a> {
+    interner: &'a Interner,
+    facts: Option<&'a SchemaFacts>,
     table: PolicyTable,
     /// By the address of the policy that links share; the policies outlive the builder.
     lowered: Map<*const Policy, (BodyId, Arc<Lowered>)>,
@@ -155,18 +161,17 @@ impl Builder<'_> {
     fn shape(
         &mut self,
         policy: &Arc<Policy>,
-        interner: &Interner,
         columns: &mut Columns,
     ) -> Result<(BodyId, Arc<Lowered>), CapacityError> {
         let address = Arc::as_ptr(policy);
         if let Some((body, lowered)) = self.lowered.get(&address) {
             return Ok((*body, Arc::clone(lowered)));
         }
-        let lowered = Arc::new(lower(policy, interner));
+        let lowered = Arc::new(lower(policy, self.interner, self.facts));
         let body = match self.bodies.get(&lowered.body) {
             Some(known) => *known,
             None => {
-                columns.add(&lowered.body, interner, self.shapes)?;
+                columns.add(&lowered.body, self.interner, self.shapes)?;
                 let body = Arc::new(lowered.body.clone());
                 let id = BodyId::from_index(self.table.bodies.len());
                 self.table.bodies.push(SharedBody {

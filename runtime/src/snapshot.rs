@@ -1,5 +1,6 @@
 //! An immutable state of the engine: entities, policies, their index and code.
 
+use crate::conform::conforms;
 use crate::engine::{BuildError, InterpretedBecause, JitMode, Stats, Tier};
 use crate::index::{Posting, ScopeIndex, postings};
 use crate::policies::PolicyTable;
@@ -9,6 +10,7 @@ use crate::symbols::{AttrTable, Columns, SymbolTable};
 use cedar_policy::{Request, Schema};
 use cedarjit_frontend::hir::BoundPolicy;
 use cedarjit_frontend::load::load_policy_set;
+use cedarjit_frontend::schema::SchemaFacts;
 use cedarjit_ir::abi::ValuePair;
 use cedarjit_ir::expr::Body;
 use cedarjit_ir::heap::HeapRef;
@@ -31,9 +33,17 @@ pub struct Snapshot {
     pub(crate) columns: Columns,
     pub(crate) attr_table: AttrTable,
     pub(crate) index: Option<ScopeIndex>,
-    pub(crate) schema: Option<Arc<Schema>>,
+    pub(crate) schema: Option<Arc<EngineSchema>>,
     tier: Tier,
     stats: Stats,
+}
+
+/// A schema, and what is known of its types.
+#[derive(Debug)]
+pub(crate) struct EngineSchema {
+    pub(crate) schema: Schema,
+    /// `None` if the schema came as a value, which does not tell.
+    pub(crate) facts: Option<SchemaFacts>,
 }
 
 /// What a snapshot is made from.
@@ -41,7 +51,7 @@ pub(crate) struct Parts<'a> {
     pub(crate) interner: Interner,
     pub(crate) store: Store,
     pub(crate) policies: &'a cedar_policy::PolicySet,
-    pub(crate) schema: Option<Arc<Schema>>,
+    pub(crate) schema: Option<Arc<EngineSchema>>,
     pub(crate) jit: JitMode,
     pub(crate) index: bool,
     /// The snapshot whose store `store` was made from, whose code can be used again.
@@ -64,8 +74,12 @@ impl Snapshot {
         let policies = load_policy_set(policies, &mut interner)?;
         store.extend_to(&interner);
         let mut columns = earlier.map_or_else(Columns::default, |e| e.columns.clone());
+        let facts = schema
+            .as_ref()
+            .and_then(|schema| schema.facts.as_ref())
+            .filter(|facts| conforms(&store, &interner, facts));
         let (heap, shapes) = store.constants_mut();
-        let mut table = PolicyTable::build(policies, &interner, heap, shapes, &mut columns)?;
+        let mut table = PolicyTable::build(policies, &interner, facts, heap, shapes, &mut columns)?;
         if let Some(earlier) = earlier {
             table.reuse_code(&earlier.table);
         }
@@ -118,7 +132,7 @@ impl Snapshot {
 
     /// The schema that entities and requests are validated against.
     pub fn schema(&self) -> Option<&Schema> {
-        self.schema.as_deref()
+        self.schema.as_ref().map(|schema| &schema.schema)
     }
 
     /// The policies, static ones and links.

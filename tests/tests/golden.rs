@@ -8,7 +8,7 @@
 //! ```
 
 use cedarjit_frontend::hir::Printed;
-use cedarjit_frontend::load::load_policy_set;
+use cedarjit_frontend::load::{SchemaFormat, load_policy_set, load_schema};
 use cedarjit_frontend::lower::lower;
 use cedarjit_ir::interner::Interner;
 use cedarjit_ir::text::parse;
@@ -29,8 +29,17 @@ fn sources() -> Vec<PathBuf> {
     sources
 }
 
-/// The golden text of a source file: each policy, its HIR and its IR.
-fn golden(source: &str) -> String {
+/// The golden text of a source file: each policy, its HIR and its IR, with the types that the schema
+/// beside it gives, if there is one.
+fn golden(path: &Path) -> String {
+    let source = &std::fs::read_to_string(path).unwrap();
+    let facts = std::fs::read_to_string(path.with_extension("cedarschema"))
+        .ok()
+        .map(|text| {
+            load_schema(&text, SchemaFormat::Cedar, "golden")
+                .unwrap()
+                .facts
+        });
     let mut set = cedarjit_frontend::load::parse_policies(source, "golden").unwrap();
     link_templates(&mut set);
     let mut interner = Interner::new();
@@ -45,7 +54,7 @@ fn golden(source: &str) -> String {
             policy: &bound.policy,
             interner: &interner,
         };
-        let lowered = lower(&bound.policy, &interner);
+        let lowered = lower(&bound.policy, &interner, facts.as_ref());
         verify(&lowered.body).unwrap();
         let ir = lowered.body.to_string();
         assert_eq!(parse(&ir).unwrap(), lowered.body, "{ir}");
@@ -87,7 +96,7 @@ fn sources_become_what_the_golden_files_say() {
     assert!(!sources.is_empty());
     let mut stale = Vec::new();
     for source in sources {
-        let text = golden(&std::fs::read_to_string(&source).unwrap());
+        let text = golden(&source);
         let path = source.with_extension("golden");
         if update {
             std::fs::write(&path, text).unwrap();

@@ -162,12 +162,7 @@ impl Converter<'_> {
         let below = depth + 1;
         Ok(match expr {
             E::Literal(literal) => Expr::Literal(self.literal(literal)?),
-            E::Var(var) => Expr::Var(match var {
-                pst::Var::Principal => Var::Principal,
-                pst::Var::Action => Var::Action,
-                pst::Var::Resource => Var::Resource,
-                pst::Var::Context => Var::Context,
-            }),
+            E::Var(var) => Expr::Var(request_var(var)),
             E::UnaryOp { op, expr } => self.unary(*op, expr, below)?,
             E::BinaryOp { op, left, right } => match binary_op(*op)? {
                 Operator::Chain(chain) => self.chain(chain, expr, below)?,
@@ -176,9 +171,7 @@ impl Converter<'_> {
                     let positive = self.binary(op, left, right, below + 1)?;
                     Expr::Unary(UnaryOp::Not, Box::new(positive))
                 }
-                Operator::Call(f) => {
-                    Expr::Call(f, vec![self.expr(left, below)?, self.expr(right, below)?])
-                }
+                Operator::Call(f) => Expr::Call(f, self.exprs([left, right], below)?),
             },
             E::GetAttr { expr, attr } => {
                 let expr = self.boxed(expr, below)?;
@@ -186,8 +179,8 @@ impl Converter<'_> {
             }
             E::HasAttr { expr, attrs } => {
                 let expr = self.boxed(expr, below)?;
-                let attrs = attrs.iter().map(|attr| self.interner.intern_str(attr));
-                Expr::Has(expr, attrs.collect::<std::result::Result<_, _>>()?)
+                let attrs = attrs.iter().map(|attr| Ok(self.interner.intern_str(attr)?));
+                Expr::Has(expr, attrs.collect::<Result<_>>()?)
             }
             E::Like { expr, pattern } => {
                 Expr::Like(self.boxed(expr, below)?, Arc::new(like_pattern(pattern)))
@@ -211,21 +204,23 @@ impl Converter<'_> {
                 self.boxed(then_expr, below)?,
                 self.boxed(else_expr, below)?,
             ),
-            E::Set(elements) => {
-                let elements = elements.iter().map(|e| self.expr(e, below));
-                Expr::Set(elements.collect::<Result<_>>()?)
-            }
+            E::Set(elements) => Expr::Set(self.exprs(elements, below)?),
             E::Record(fields) => match rewritten_call(self.marker, fields) {
-                Some((func, args)) => {
-                    let args = args.iter().map(|e| self.expr(e, below));
-                    Expr::Call(func, args.collect::<Result<_>>()?)
-                }
+                Some((f, args)) => Expr::Call(f, self.exprs(args, below)?),
                 None => self.record(fields, below)?,
             },
             E::Slot(slot) => return unsupported(format!("the slot {slot} in a condition")),
             E::Unknown { name } => return unsupported(format!("the unknown `{name}`")),
             _ => return unsupported("an expression of a kind that this version does not know"),
         })
+    }
+
+    fn exprs<'e>(
+        &mut self,
+        exprs: impl IntoIterator<Item = &'e Arc<pst::Expr>>,
+        depth: usize,
+    ) -> Result<Vec<Expr>> {
+        exprs.into_iter().map(|e| self.expr(e, depth)).collect()
     }
 
     fn boxed(&mut self, expr: &pst::Expr, depth: usize) -> Result<Box<Expr>> {
@@ -310,6 +305,15 @@ impl Converter<'_> {
             converted.push((key, self.expr(value, depth)?));
         }
         Ok(Expr::Record(converted))
+    }
+}
+
+fn request_var(var: &pst::Var) -> Var {
+    match var {
+        pst::Var::Principal => Var::Principal,
+        pst::Var::Action => Var::Action,
+        pst::Var::Resource => Var::Resource,
+        pst::Var::Context => Var::Context,
     }
 }
 

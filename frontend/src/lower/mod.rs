@@ -6,6 +6,9 @@
 //! The body is the policy's condition without the action's scope: which policies apply to an
 //! action is known before any of them runs.
 //!
+//! With a schema, attributes and tags of entities whose type the scope fixes have types. Types of the
+//! context are not used: a request need not have been validated.
+//!
 //! Constant subexpressions are folded, except those that fail: a failing one stays, to fail when
 //! it is reached.
 
@@ -14,12 +17,14 @@ mod fold;
 use crate::hir::{
     BinaryOp, EntityRef, Expr, Literal, Policy, ScopeConstraint, Slot, SlotBindings, UnaryOp, Var,
 };
+use crate::schema::{SchemaFacts, SchemaType};
 use cedarjit_ir::expr as ir;
 use cedarjit_ir::expr::{Body, BodyBuilder, ConstKind, Op, Type};
 use cedarjit_ir::heap::IpWords;
 use cedarjit_ir::ids::{ConstId, EntityId, NodeId, StrId, TypeId};
 use cedarjit_ir::interner::Interner;
 use cedarjit_ir::pattern::Pattern;
+use std::collections::HashMap;
 use std::sync::Arc;
 
 /// A value known at load time.
@@ -117,11 +122,14 @@ pub struct Lowered {
 
 /// Lowers a policy or template.
 ///
-/// `interner` must be the one that the policy was loaded with. Recursion is bounded by the depth
-/// that loading admits.
-pub fn lower(policy: &Policy, interner: &Interner) -> Lowered {
+/// `interner` must be the one that the policy was loaded with. `facts` are claims about the
+/// entities that the body will be evaluated with: code generated from it relies on them. Recursion
+/// is bounded by the depth that loading admits.
+pub fn lower(policy: &Policy, interner: &Interner, facts: Option<&SchemaFacts>) -> Lowered {
     let mut lowering = Lowering {
         interner,
+        facts,
+        types: HashMap::new(),
         builder: BodyBuilder::new(),
         consts: Vec::new(),
     };
@@ -160,6 +168,9 @@ enum Operand {
 
 struct Lowering<'a> {
     interner: &'a Interner,
+    facts: Option<&'a SchemaFacts>,
+    /// What the schema says about nodes.
+    types: HashMap<NodeId, SchemaType>,
     builder: BodyBuilder,
     /// By the builder's constant slots.
     consts: Vec<Constant>,
@@ -207,6 +218,15 @@ impl Lowering<'_> {
             ScopeConstraint::IsIn(ty, e) => (Some(ty), Some((ir::BinaryOp::In, e))),
         };
         let var = self.builder.push(Op::Var(var));
+        // Conditions run only when the scope holds, so in them the variable is of this type.
+        let fixed = match *constraint {
+            ScopeConstraint::Is(ty) | ScopeConstraint::IsIn(ty, _) => Some(ty),
+            ScopeConstraint::Eq(EntityRef::Entity(id)) => self.interner.entity(id).map(|e| e.0),
+            _ => None,
+        };
+        if let Some(fixed) = fixed {
+            self.set_entity_type(var, fixed);
+        }
         if let Some(ty) = ty {
             let c = self.constant(ConstKind::EntityType, Constant::EntityType(ty));
             out.push(self.builder.push(Op::Is(var, c)));
@@ -312,6 +332,16 @@ impl Lowering<'_> {
         }
         let a = self.node(a);
         let b = self.node(b);
+        if op == BinaryOp::GetTag {
+            let ty = match (self.types.get(&a), self.facts) {
+                (Some(SchemaType::Entity(name)), Some(facts)) => {
+                    facts.entity_type(name).and_then(|ty| ty.tags.clone())
+                }
+                _ => None,
+            };
+            let tag = Op::Binary(ir::BinaryOp::GetTag, a, b);
+            return Operand::Node(self.read(tag, ty));
+        }
         let op = match op {
             BinaryOp::Eq => ir::BinaryOp::Eq,
             BinaryOp::Less => ir::BinaryOp::Less,
@@ -335,9 +365,46 @@ impl Lowering<'_> {
         {
             return Operand::Const(value.clone());
         }
+        Operand::Node(self.get_attr_node(base, attr))
+    }
+
+    fn get_attr_node(&mut self, base: Operand, attr: StrId) -> NodeId {
+        let fixed = match base {
+            Operand::Const(ConstValue::Entity(id)) => self.interner.entity(id).map(|e| e.0),
+            _ => None,
+        };
         let base = self.node(base);
+        if let Some(fixed) = fixed {
+            self.set_entity_type(base, fixed);
+        }
         let attr = self.name(attr);
-        self.push(Op::GetAttr(base, attr))
+        let ty = match (self.types.get(&base), self.facts) {
+            (Some(SchemaType::Record(attrs)), _) => attrs.get(&*attr).map(|a| a.ty.clone()),
+            (Some(SchemaType::Entity(name)), Some(facts)) => facts
+                .entity_type(name)
+                .and_then(|ty| ty.attrs.get(&*attr))
+                .map(|a| a.ty.clone()),
+            _ => None,
+        };
+        self.read(Op::GetAttr(base, attr), ty)
+    }
+
+    /// The node that reads an attribute or tag which the schema may give a type.
+    fn read(&mut self, op: Op, ty: Option<SchemaType>) -> NodeId {
+        let known = ty.and_then(|ty| Some((ir_type(&ty)?, ty)));
+        let Some((ir_type, ty)) = known else {
+            return self.builder.push(op);
+        };
+        let node = self.builder.push_typed(op, ir_type);
+        self.types.insert(node, ty);
+        node
+    }
+
+    fn set_entity_type(&mut self, node: NodeId, ty: TypeId) {
+        if self.facts.is_some() {
+            let name = self.interner.str(ty.name());
+            self.types.insert(node, SchemaType::Entity(name.into()));
+        }
     }
 
     /// `e has a.b` is `e has a && e.a has b`, with `e` one node.
@@ -345,10 +412,9 @@ impl Lowering<'_> {
         let mut base = self.expr_node(base);
         let mut tests = Vec::with_capacity(path.len());
         for (i, attr) in path.iter().enumerate() {
-            let attr = self.name(*attr);
-            tests.push(self.builder.push(Op::HasAttr(base, attr.clone())));
+            tests.push(self.builder.push(Op::HasAttr(base, self.name(*attr))));
             if i + 1 < path.len() {
-                base = self.builder.push(Op::GetAttr(base, attr));
+                base = self.get_attr_node(Operand::Node(base), *attr);
             }
         }
         self.push(Op::And(tests.into()))
@@ -404,6 +470,23 @@ impl Lowering<'_> {
             .collect();
         self.push(Op::Record(fields))
     }
+}
+
+/// The IR's type for a schema's; `None` if nothing is known.
+fn ir_type(ty: &SchemaType) -> Option<Type> {
+    Some(match ty {
+        SchemaType::Unknown => return None,
+        SchemaType::Bool => Type::Bool,
+        SchemaType::Long => Type::Long,
+        SchemaType::String => Type::String,
+        SchemaType::Entity(_) => Type::Entity,
+        SchemaType::Set(_) => Type::Set,
+        SchemaType::Record(_) => Type::Record,
+        SchemaType::Decimal => Type::Decimal,
+        SchemaType::Ip => Type::Ip,
+        SchemaType::Datetime => Type::Datetime,
+        SchemaType::Duration => Type::Duration,
+    })
 }
 
 fn as_const(operand: &Operand) -> Option<ConstValue> {

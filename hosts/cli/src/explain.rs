@@ -7,10 +7,11 @@ use cedar_policy_cli::{CedarExitCode, OptionalSchemaArgs, PoliciesArgs};
 use cedarjit::{Explanation, Posting, Side, Snapshot};
 use cedarjit_frontend::hir::{Printed, Slot};
 use cedarjit_ir::ids::EntityId;
+use cedarjit_tests::engines::{SchemaText, WorldTexts};
 use clap::Args;
 use miette::{Diagnostic, Report};
 
-use crate::load::{self, Failure};
+use crate::load;
 use crate::output::{self, Written};
 
 /// Arguments of `explain`.
@@ -21,7 +22,8 @@ pub(crate) struct ExplainArgs {
     pub(crate) policies: PoliciesArgs,
     /// Schema args (incorporated by reference)
     ///
-    /// The schema's action groups decide which actions a policy is indexed under.
+    /// The schema types attributes, and its action groups decide which actions a policy is indexed
+    /// under.
     #[command(flatten)]
     pub(crate) schema: OptionalSchemaArgs,
     /// Show only the policy with this id
@@ -60,16 +62,19 @@ fn complain(report: &Report) -> CedarExitCode {
 }
 
 fn explained(args: &ExplainArgs) -> Result<String, Report> {
-    let mut texts = cedarjit_tests::engines::WorldTexts::default();
+    let mut texts = WorldTexts::default();
     let policies = load::linked_policies(&args.policies, &mut texts)?;
-    let schema = load::schema(&args.schema, &mut texts)?;
-    let mut builder = cedarjit::Engine::builder().policies(&policies);
-    if let Some(schema) = &schema {
-        builder = builder.schema(schema);
-    }
+    // For its complaints, which name the file; the engine reads the text again.
+    load::schema(&args.schema, &mut texts)?;
+    let builder = cedarjit::Engine::builder().policies(&policies);
+    let builder = match texts.schema.take() {
+        Some(SchemaText::Cedar(text)) => builder.schema_str(text),
+        Some(SchemaText::Json(text)) => builder.schema_json(text),
+        None => builder,
+    };
     let engine = builder
         .build()
-        .map_err(|error| Failure::Build(Box::new(error)))?;
+        .map_err(|error| load::build_report(error, &args.policies, texts.policies.as_deref()))?;
     let snapshot = engine.snapshot();
     let ids: Vec<&str> = match &args.policy {
         Some(id) => vec![id.as_str()],

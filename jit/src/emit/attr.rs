@@ -13,13 +13,14 @@ use cranelift_codegen::ir::{Block, InstBuilder, Value};
 use std::mem::offset_of;
 
 impl Emitter<'_, '_> {
-    pub(super) fn get_attr(&mut self, base: NodeId, attr: &str) -> Operand {
+    /// `known` is the value's tag, if the schema gives the attribute a type.
+    pub(super) fn get_attr(&mut self, base: NodeId, attr: &str, known: Option<Tag>) -> Operand {
         if let Some(slot) = self.context_attr(base, attr) {
             let tag = self.context_word(slot, 0);
             self.require(tag);
             let word = self.context_word(slot, 8);
             return Operand {
-                tag: TagOf::Computed(tag),
+                tag: known.map_or(TagOf::Computed(tag), TagOf::Known),
                 word,
             };
         }
@@ -27,30 +28,35 @@ impl Emitter<'_, '_> {
         let tag = self.tag_value(record.tag);
         let name = self.attr_name(attr);
         let Some(column) = self.symbols.attr_column(attr) else {
-            return self.call_value(Builtin::GetAttr, &[tag, record.word, name], None);
+            return self.call_value(Builtin::GetAttr, &[tag, record.word, name], known);
         };
         let join = self.b.create_block();
-        let (word, tag_out) = (
-            self.b.append_block_param(join, I64),
-            self.b.append_block_param(join, I64),
-        );
+        let word_out = self.b.append_block_param(join, I64);
+        let tag_out = match known {
+            Some(tag) => TagOf::Known(tag),
+            None => TagOf::Computed(self.b.append_block_param(join, I64)),
+        };
         let search = self.b.create_block();
         self.b.set_cold_block(search);
         let fail = self.fail;
         let place = self.record_place(record);
         let entry = self.attr_entry(place, column, search, fail);
-        let found = self.entry_value(place, entry);
-        self.b.ins().jump(join, &[arg(found.1), arg(found.0)]);
+        let mut found = vec![arg(self.entry_word(place, entry))];
+        if known.is_none() {
+            found.push(arg(self.entry_tag(place, entry)));
+        }
+        self.b.ins().jump(join, &found);
         self.b.switch_to_block(search);
-        let searched = self.call_value(Builtin::GetAttr, &[tag, record.word, name], None);
-        let searched_tag = self.tag_value(searched.tag);
-        self.b
-            .ins()
-            .jump(join, &[arg(searched.word), arg(searched_tag)]);
+        let searched = self.call_value(Builtin::GetAttr, &[tag, record.word, name], known);
+        let mut found = vec![arg(searched.word)];
+        if known.is_none() {
+            found.push(arg(self.tag_value(searched.tag)));
+        }
+        self.b.ins().jump(join, &found);
         self.b.switch_to_block(join);
         Operand {
-            tag: TagOf::Computed(tag_out),
-            word,
+            tag: tag_out,
+            word: word_out,
         }
     }
 
@@ -205,14 +211,17 @@ impl Emitter<'_, '_> {
         entry
     }
 
-    /// The tag and word that an entry leads to.
-    fn entry_value(&mut self, place: RecordPlace, entry: Value) -> (Value, Value) {
-        let tag_offset = self.and_const(entry, 0xffff);
-        let tag_address = self.b.ins().iadd(place.object, tag_offset);
-        let tag = self.b.ins().uload8(I64, checked_memory(), tag_address, 0);
-        let word_offset = self.shift_right(entry, 16);
-        let word_address = self.word_address(place.object, word_offset);
-        let word = self.b.ins().load(I64, checked_memory(), word_address, 0);
-        (tag, word)
+    /// The tag that an entry leads to.
+    fn entry_tag(&mut self, place: RecordPlace, entry: Value) -> Value {
+        let offset = self.and_const(entry, 0xffff);
+        let address = self.b.ins().iadd(place.object, offset);
+        self.b.ins().uload8(I64, checked_memory(), address, 0)
+    }
+
+    /// The word that an entry leads to.
+    fn entry_word(&mut self, place: RecordPlace, entry: Value) -> Value {
+        let offset = self.shift_right(entry, 16);
+        let address = self.word_address(place.object, offset);
+        self.b.ins().load(I64, checked_memory(), address, 0)
     }
 }

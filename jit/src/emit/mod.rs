@@ -328,10 +328,10 @@ impl Emitter<'_, '_> {
             }
             Op::Var(var) => self.variable(*var),
             Op::Unary(op, a) => self.unary(*op, *a),
-            Op::Binary(op, a, b) => self.binary(*op, *a, *b),
+            Op::Binary(op, a, b) => self.binary(*op, *a, *b, node.ty.tag()),
             Op::And(_) | Op::Or(_) => self.materialise(id),
             Op::If(c, t, e) => self.conditional(*c, *t, *e, node.ty),
-            Op::GetAttr(a, attr) => self.get_attr(*a, attr),
+            Op::GetAttr(a, attr) => self.get_attr(*a, attr, node.ty.tag()),
             Op::HasAttr(a, attr) => self.has_attr(*a, attr),
             Op::Like(a, c) => {
                 let text = self.word_of(*a, Tag::String);

@@ -45,7 +45,14 @@ impl Emitter<'_, '_> {
         Operand::known(Tag::Bool, word)
     }
 
-    pub(super) fn binary(&mut self, op: BinaryOp, a: NodeId, b: NodeId) -> Operand {
+    /// `result` is the result's tag, if it is known.
+    pub(super) fn binary(
+        &mut self,
+        op: BinaryOp,
+        a: NodeId,
+        b: NodeId,
+        result: Option<Tag>,
+    ) -> Operand {
         // Both sides first, then types: an operand's own failure comes before a type error.
         let left = self.operand(a);
         let right = self.operand(b);
@@ -76,7 +83,7 @@ impl Emitter<'_, '_> {
             BinaryOp::GetTag => {
                 self.require_tag(left, Tag::Entity);
                 self.require_tag(right, Tag::String);
-                self.call_value(Builtin::GetTag, &[left.word, right.word], None)
+                self.call_value(Builtin::GetTag, &[left.word, right.word], result)
             }
             BinaryOp::HasTag => {
                 self.require_tag(left, Tag::Entity);
