@@ -2,7 +2,7 @@
 
 #![forbid(unsafe_code)]
 
-use cedar_policy::{Entities, PolicySet, Request, Schema};
+use cedar_policy::{Entities, EntityUid, PolicySet, Request, Schema};
 use cedarjit::{BoundRequest, Engine};
 use std::error::Error;
 use std::path::Path;
@@ -34,7 +34,9 @@ impl Example {
         let mut requests = Vec::new();
         for line in read("requests.jsonl")?.lines() {
             let json: serde_json::Value = serde_json::from_str(line)?;
-            let uid = |name: &str| json[name].as_str().unwrap_or_default().parse();
+            let uid = |name: &str| -> Result<EntityUid, Box<dyn Error>> {
+                Ok(json[name].as_str().unwrap_or_default().parse()?)
+            };
             let action = uid("action")?;
             let context = cedar_policy::Context::from_json_value(
                 json["context"].clone(),

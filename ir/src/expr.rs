@@ -255,6 +255,9 @@ impl BinaryOp {
     }
 }
 
+/// An attribute of a record literal: its name and the node that computes its value.
+pub type Field = (Box<str>, NodeId);
+
 /// What a node computes.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum Op {
@@ -286,7 +289,7 @@ pub enum Op {
     /// A set of the operands, evaluated in order.
     Set(Box<[NodeId]>),
     /// A record, its attributes in ascending order of their names and evaluated in that order.
-    Record(Box<[(Box<str>, NodeId)]>),
+    Record(Box<[Field]>),
     /// An extension function or method, its arguments evaluated in order.
     Call(ExtFn, Box<[NodeId]>),
 }

@@ -11,7 +11,7 @@
 //!
 //! A `!` behind the type marks a node whose evaluation may fail.
 
-use crate::expr::{BinaryOp, Body, ConstKind, Node, Op, Type, UnaryOp, Var};
+use crate::expr::{BinaryOp, Body, ConstKind, Field, Node, Op, Type, UnaryOp, Var};
 use crate::ext::ExtFn;
 use crate::ids::{ConstId, NodeId};
 use std::fmt;
@@ -300,7 +300,7 @@ impl<'a> Cursor<'a> {
         }
     }
 
-    fn fields(&mut self) -> Result<Box<[(Box<str>, NodeId)]>, ParseError> {
+    fn fields(&mut self) -> Result<Box<[Field]>, ParseError> {
         let mut fields = Vec::new();
         if self.rest.is_empty() {
             return Ok(fields.into());

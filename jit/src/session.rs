@@ -92,11 +92,11 @@ impl<'a, H: Host> Session<'a, H> {
         let scratch = host.scratch().words().as_ptr();
         let global = parts.global.words().as_ptr();
         let request = parts.request.words().as_ptr();
-        let shapes = if parts.attr_stride == 0 {
-            0
-        } else {
-            parts.attr_table.len() / parts.attr_stride
-        };
+        let shapes = parts
+            .attr_table
+            .len()
+            .checked_div(parts.attr_stride)
+            .unwrap_or(0);
         Some(Session {
             frame: Frame {
                 builtins: const { &Shims::<H>::TABLE }.as_ptr(),

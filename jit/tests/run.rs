@@ -159,7 +159,8 @@ fn arithmetic_fails_exactly_on_overflow() {
         i64::MAX / 2,
         i64::MIN / 2,
     ];
-    let ops: [(&str, fn(i64, i64) -> Option<i64>); 3] = [
+    type Checked = fn(i64, i64) -> Option<i64>;
+    let ops: [(&str, Checked); 3] = [
         ("add", i64::checked_add),
         ("sub", i64::checked_sub),
         ("mul", i64::checked_mul),

@@ -158,10 +158,16 @@ impl From<ParseError> for BuildError {
 pub enum UpdateError {
     /// The policy set does not admit the change.
     #[error(transparent)]
-    Policies(#[from] Box<PolicySetError>),
+    Policies(Box<PolicySetError>),
     /// The changed engine could not be built.
     #[error(transparent)]
     Build(#[from] BuildError),
+}
+
+impl From<PolicySetError> for UpdateError {
+    fn from(error: PolicySetError) -> Self {
+        UpdateError::Policies(Box::new(error))
+    }
 }
 
 /// Collects what an engine is made of.
@@ -185,7 +191,7 @@ enum SchemaSource {
 enum PolicySource {
     #[default]
     None,
-    Set(PolicySet),
+    Set(Box<PolicySet>),
     Text(String),
     Json(String),
 }
@@ -233,7 +239,7 @@ impl EngineBuilder {
     /// The policies, templates and links.
     #[must_use]
     pub fn policies(mut self, policies: &PolicySet) -> Self {
-        self.policies = PolicySource::Set(policies.clone());
+        self.policies = PolicySource::Set(Box::new(policies.clone()));
         self
     }
 
@@ -311,7 +317,7 @@ impl EngineBuilder {
         };
         let mut policies = match self.policies {
             PolicySource::None => PolicySet::new(),
-            PolicySource::Set(set) => set,
+            PolicySource::Set(set) => *set,
             PolicySource::Text(text) => load::parse_policies(&text, POLICIES)?,
             PolicySource::Json(text) => load::parse_policies_json(&text, POLICIES)?,
         };
@@ -404,7 +410,7 @@ impl Engine {
     /// # Errors
     /// When the id is taken, the policy is a link, or the engine cannot be built with it.
     pub fn add_policy(&self, policy: Policy) -> Result<(), UpdateError> {
-        self.change_policies(|set| set.add(policy))
+        self.change_policies(|set| Ok(set.add(policy)?))
     }
 
     /// Adds a template.
@@ -412,7 +418,7 @@ impl Engine {
     /// # Errors
     /// When the id is taken or the engine cannot be built with it.
     pub fn add_template(&self, template: Template) -> Result<(), UpdateError> {
-        self.change_policies(|set| set.add_template(template))
+        self.change_policies(|set| Ok(set.add_template(template)?))
     }
 
     /// Links a template: adds the policy that fills its slots with `slots`.
@@ -425,7 +431,7 @@ impl Engine {
         link_id: PolicyId,
         slots: HashMap<SlotId, EntityUid>,
     ) -> Result<(), UpdateError> {
-        self.change_policies(|set| set.link(template_id, link_id, slots))
+        self.change_policies(|set| Ok(set.link(template_id, link_id, slots)?))
     }
 
     /// Removes a static policy or a link.
@@ -436,10 +442,11 @@ impl Engine {
         self.change_policies(|set| {
             let is_link = set.policy(&id).is_some_and(|p| !p.is_static());
             if is_link {
-                set.unlink(id).map(drop)
+                set.unlink(id)?;
             } else {
-                set.remove_static(id).map(drop)
+                set.remove_static(id)?;
             }
+            Ok(())
         })
     }
 
@@ -448,7 +455,10 @@ impl Engine {
     /// # Errors
     /// When there is no template with this id, or links of it remain.
     pub fn remove_template(&self, id: PolicyId) -> Result<(), UpdateError> {
-        self.change_policies(|set| set.remove_template(id).map(drop))
+        self.change_policies(|set| {
+            set.remove_template(id)?;
+            Ok(())
+        })
     }
 
     /// Replaces all policies, templates and links.
@@ -497,12 +507,12 @@ impl Engine {
 
     fn change_policies(
         &self,
-        change: impl FnOnce(&mut PolicySet) -> Result<(), PolicySetError>,
+        change: impl FnOnce(&mut PolicySet) -> Result<(), UpdateError>,
     ) -> Result<(), UpdateError> {
         let started = Instant::now();
         let mut source = self.source();
         let mut policies = source.policies.clone();
-        change(&mut policies).map_err(Box::new)?;
+        change(&mut policies)?;
         let current = self.snapshot();
         let next = Snapshot::build(Parts {
             interner: current.interner.clone(),

@@ -1,6 +1,36 @@
 //! A compiled policy decision engine for Cedar.
+//!
+//! An [`Engine`] holds policies, entities and, where there is one, a schema. It gives the answers of
+//! `cedar_policy::Authorizer`, from native code:
+//!
+//! ```
+//! use cedar_policy::{Context, Request};
+//! use cedarjit::{Decision, Engine};
+//!
+//! # fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! let engine = Engine::builder()
+//!     .policies_str(r#"permit (principal == User::"ann", action, resource);"#)
+//!     .build()?;
+//! let (ann, view, plan) = (
+//!     r#"User::"ann""#.parse()?,
+//!     r#"Action::"view""#.parse()?,
+//!     r#"Doc::"plan""#.parse()?,
+//! );
+//! let request = Request::new(ann, view, plan, Context::empty(), None)?;
+//! assert_eq!(engine.is_authorized(&request).decision(), Decision::Allow);
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! To decide many requests, take a [`Snapshot`], bind each request to it once, and evaluate with a
+//! [`Scratch`] that is kept: that allocates nothing.
 
 #![forbid(unsafe_code)]
+
+/// Keeps the README's example compiling and true.
+#[cfg(doctest)]
+#[doc = include_str!("../../README.md")]
+struct Readme;
 
 mod conform;
 mod engine;

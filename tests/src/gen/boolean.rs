@@ -296,7 +296,11 @@ impl Writer<'_> {
     /// Writes `.contains()` and its kin.
     fn set_operator(&mut self, depth: usize, want: Option<bool>) -> Option<bool> {
         let (element, set_ty) = self.set_type();
-        if self.rng.chance(self.knobs.large_sets / 3) {
+        let nested = matches!(
+            self.world.model.types.get(element),
+            Ty::Set(_) | Ty::Record(_)
+        );
+        if !nested && self.rng.chance(self.knobs.large_sets / 3) {
             self.large_set(element);
             self.push(".contains(");
             self.operand(element, depth);

@@ -328,7 +328,9 @@ impl Population {
             }
             Ty::Ext(ext) => Val::Ext(*ext, pools.extension(rng, *ext)),
             Ty::Set(element) => {
-                let large = self.large_sets && rng.one_in(3);
+                // Of sets in sets only the inner ones are large, or documents become huge.
+                let nested = matches!(self.model.types.get(*element), Ty::Set(_) | Ty::Record(_));
+                let large = self.large_sets && !nested && rng.one_in(3);
                 let count = if large {
                     rng.between(40, 300)
                 } else {
