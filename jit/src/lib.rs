@@ -3,7 +3,7 @@
 //!
 //! This crate knows neither Cedar's syntax nor how the store is built; what compiled code reads it
 //! finds through the [ABI](cedarjit_ir::abi). It is the only crate with unsafe code, in two
-//! modules: [`unit`] owns and frees code memory, [`session`] calls code and receives its calls.
+//! modules: `unit` owns and frees code memory, `session` calls code and receives its calls.
 
 mod emit;
 mod host;

@@ -1,7 +1,7 @@
 //! A request in terms of interned ids.
 //!
 //! Requests are untrusted and never grow the interner. What a request mentions and the interner
-//! lacks gets an id that is local to its [`BoundRequest`], in tables of its own.
+//! lacks gets an id that is local to its [`RequestValues`], in tables of its own.
 
 use crate::store::{Store, missing};
 use crate::values::{RequestSink, ValueError, ValueSink, intern_value};
