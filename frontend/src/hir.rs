@@ -8,6 +8,9 @@ mod print;
 
 pub use print::Printed;
 
+/// Operators and variables are the same in HIR and IR.
+pub use cedarjit_ir::expr::{BinaryOp, UnaryOp, Var};
+
 use cedarjit_ir::ext::ExtFn;
 use cedarjit_ir::ids::{EntityId, StrId, TypeId};
 use cedarjit_ir::pattern::Pattern;
@@ -139,19 +142,6 @@ pub struct BoundPolicy {
     pub slots: SlotBindings,
 }
 
-/// A request variable.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Var {
-    /// `principal`
-    Principal,
-    /// `action`
-    Action,
-    /// `resource`
-    Resource,
-    /// `context`
-    Context,
-}
-
 /// A literal.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Literal {
@@ -163,46 +153,6 @@ pub enum Literal {
     String(StrId),
     /// An entity uid.
     Entity(EntityId),
-}
-
-/// An operator with one operand.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum UnaryOp {
-    /// `!e`
-    Not,
-    /// `-e`
-    Neg,
-    /// `e.isEmpty()`
-    IsEmpty,
-}
-
-/// An operator with two operands, both evaluated, left first, before their types are checked.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum BinaryOp {
-    /// `==`
-    Eq,
-    /// `<`
-    Less,
-    /// `<=`
-    LessEq,
-    /// `+`
-    Add,
-    /// `-`
-    Sub,
-    /// `*`
-    Mul,
-    /// `in`
-    In,
-    /// `.contains()`
-    Contains,
-    /// `.containsAll()`
-    ContainsAll,
-    /// `.containsAny()`
-    ContainsAny,
-    /// `.getTag()`
-    GetTag,
-    /// `.hasTag()`
-    HasTag,
 }
 
 /// An expression.

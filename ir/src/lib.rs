@@ -6,6 +6,7 @@
 #![forbid(unsafe_code)]
 
 pub mod abi;
+pub mod builder;
 pub mod expr;
 pub mod ext;
 pub mod heap;

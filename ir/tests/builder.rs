@@ -1,6 +1,7 @@
 //! The builder simplifies only what cannot be observed.
 
-use cedarjit_ir::expr::{BinaryOp, BodyBuilder, ConstKind, Op, Type, UnaryOp, Var};
+use cedarjit_ir::builder::BodyBuilder;
+use cedarjit_ir::expr::{BinaryOp, ConstKind, Op, Type, UnaryOp, Var};
 use cedarjit_ir::ids::NodeId;
 use cedarjit_ir::verify::verify;
 

@@ -1,6 +1,7 @@
 //! The printer and the parser of the textual IR are inverse to each other.
 
-use cedarjit_ir::expr::{BinaryOp, Body, BodyBuilder, ConstKind, Op, Type, UnaryOp, Var};
+use cedarjit_ir::builder::BodyBuilder;
+use cedarjit_ir::expr::{BinaryOp, Body, ConstKind, Op, Type, UnaryOp, Var};
 use cedarjit_ir::ext::ExtFn;
 use cedarjit_ir::ids::NodeId;
 use cedarjit_ir::text::parse;

@@ -89,19 +89,17 @@ fn compile(text: &str) -> Function {
     compiler.compile(&[&body], &OneAttr).unwrap().remove(0)
 }
 
-/// Runs a body with principal 0, action 1, resource 2, an empty context record, and context slot 0
-/// holding `slot`.
-fn run_with(text: &str, consts: &[u64], slot: ValuePair) -> Option<Outcome> {
-    let function = compile(text);
+/// Calls `f` with a host and the parts of a request: principal 0, action 1, resource 2, an empty
+/// context record, and context slot 0 holding `slot`.
+fn with_parts<T>(slot: ValuePair, f: impl FnOnce(&mut Broken, FrameParts<'_>) -> T) -> T {
     let mut host = Broken(Heap::new(Space::Scratch));
     let mut global = Heap::new(Space::Global);
     let request = Heap::new(Space::Request);
     let context = global.record(&[], EMPTY_SHAPE, &[]).unwrap();
-    let headers = [HEADER; 3];
     let parts = FrameParts {
         global: &global,
         request: &request,
-        headers: &headers,
+        headers: &[HEADER; 3],
         local_headers: &[],
         principal: EntityId(0),
         action: EntityId(1),
@@ -113,9 +111,21 @@ fn run_with(text: &str, consts: &[u64], slot: ValuePair) -> Option<Outcome> {
         attr_complete: true,
         ancestors: &[],
     };
-    Session::new(&mut host, parts)
-        .unwrap()
-        .run(&function, consts)
+    f(&mut host, parts)
+}
+
+fn call_with(function: &Function, consts: &[u64], slot: ValuePair) -> Option<Outcome> {
+    with_parts(slot, |host, parts| {
+        Session::new(host, parts).unwrap().run(function, consts)
+    })
+}
+
+fn call(function: &Function, consts: &[u64]) -> Option<Outcome> {
+    call_with(function, consts, ValuePair::ABSENT)
+}
+
+fn run_with(text: &str, consts: &[u64], slot: ValuePair) -> Option<Outcome> {
+    call_with(&compile(text), consts, slot)
 }
 
 fn run(text: &str, consts: &[u64]) -> Option<Outcome> {
@@ -188,32 +198,6 @@ fn arithmetic_fails_exactly_on_overflow() {
     }
 }
 
-fn call(function: &Function, consts: &[u64]) -> Option<Outcome> {
-    let mut host = Broken(Heap::new(Space::Scratch));
-    let mut global = Heap::new(Space::Global);
-    let request = Heap::new(Space::Request);
-    let context = global.record(&[], EMPTY_SHAPE, &[]).unwrap();
-    let headers = [HEADER; 3];
-    let parts = FrameParts {
-        global: &global,
-        request: &request,
-        headers: &headers,
-        local_headers: &[],
-        principal: EntityId(0),
-        action: EntityId(1),
-        resource: EntityId(2),
-        context,
-        context_slots: &[ValuePair::ABSENT],
-        attr_table: &[0],
-        attr_stride: 1,
-        attr_complete: true,
-        ancestors: &[],
-    };
-    Session::new(&mut host, parts)
-        .unwrap()
-        .run(function, consts)
-}
-
 #[test]
 fn a_context_attribute_comes_from_its_slot() {
     let text = "v0: record = context\nv1: any! = get_attr v0, \"a\"\nreturn v1";
@@ -244,47 +228,29 @@ fn too_few_constants_leave_the_answer_to_the_interpreter() {
 
 #[test]
 fn a_request_with_unknown_ids_is_not_evaluated() {
-    let mut host = Broken(Heap::new(Space::Scratch));
-    let mut global = Heap::new(Space::Global);
-    let request = Heap::new(Space::Request);
-    let context = global.record(&[], EMPTY_SHAPE, &[]).unwrap();
-    let headers = [HEADER; 3];
-    let parts = FrameParts {
-        global: &global,
-        request: &request,
-        headers: &headers,
-        local_headers: &[],
-        principal: EntityId(0),
-        action: EntityId(1),
-        resource: EntityId(2),
-        context,
-        context_slots: &[],
-        attr_table: &[],
-        attr_stride: 0,
-        attr_complete: true,
-        ancestors: &[],
-    };
-    assert!(Session::new(&mut host, parts).is_some());
-    for broken in [
-        FrameParts {
-            principal: EntityId(3),
-            ..parts
-        },
-        FrameParts {
-            resource: EntityId::local(0),
-            ..parts
-        },
-        FrameParts {
-            context: HeapRef::NONE,
-            ..parts
-        },
-        FrameParts {
-            context: HeapRef(9999),
-            ..parts
-        },
-    ] {
-        assert!(Session::new(&mut host, broken).is_none());
-    }
+    with_parts(ValuePair::ABSENT, |host, parts| {
+        assert!(Session::new(host, parts).is_some());
+        for broken in [
+            FrameParts {
+                principal: EntityId(3),
+                ..parts
+            },
+            FrameParts {
+                resource: EntityId::local(0),
+                ..parts
+            },
+            FrameParts {
+                context: HeapRef::NONE,
+                ..parts
+            },
+            FrameParts {
+                context: HeapRef(9999),
+                ..parts
+            },
+        ] {
+            assert!(Session::new(host, broken).is_none());
+        }
+    });
 }
 
 #[test]

@@ -2,7 +2,7 @@
 
 use super::{
     ActionConstraint, BinaryOp, Effect, EntityRef, Expr, Literal, Policy, ScopeConstraint, Slot,
-    UnaryOp, Var,
+    UnaryOp,
 };
 use cedarjit_ir::ids::{EntityId, StrId, TypeId};
 use cedarjit_ir::interner::Interner;
@@ -133,7 +133,7 @@ impl Printer<'_, '_, '_> {
                 };
                 self.line(format_args!("{text}"))
             }
-            Expr::Var(var) => self.line(format_args!("{}", var_name(*var))),
+            Expr::Var(var) => self.line(format_args!("{}", var.name())),
             Expr::Unary(op, a) => self.all(unary_name(*op), [&**a]),
             Expr::Binary(op, a, b) => self.all(binary_name(*op), [&**a, &**b]),
             Expr::And(items) => self.all("&&", items),
@@ -168,15 +168,6 @@ impl Printer<'_, '_, '_> {
             }
             Expr::Call(func, args) => self.all(func.name(), args),
         }
-    }
-}
-
-fn var_name(var: Var) -> &'static str {
-    match var {
-        Var::Principal => "principal",
-        Var::Action => "action",
-        Var::Resource => "resource",
-        Var::Context => "context",
     }
 }
 

@@ -18,8 +18,8 @@ use crate::hir::{
     BinaryOp, EntityRef, Expr, Literal, Policy, ScopeConstraint, Slot, SlotBindings, UnaryOp, Var,
 };
 use crate::schema::{SchemaFacts, SchemaType};
-use cedarjit_ir::expr as ir;
-use cedarjit_ir::expr::{Body, BodyBuilder, ConstKind, Op, Type};
+use cedarjit_ir::builder::BodyBuilder;
+use cedarjit_ir::expr::{Body, ConstKind, Op, Type};
 use cedarjit_ir::heap::IpWords;
 use cedarjit_ir::ids::{ConstId, EntityId, NodeId, StrId, TypeId};
 use cedarjit_ir::interner::Interner;
@@ -134,8 +134,8 @@ pub fn lower(policy: &Policy, interner: &Interner, facts: Option<&SchemaFacts>) 
         consts: Vec::new(),
     };
     let mut conjuncts = Vec::new();
-    lowering.scope(ir::Var::Principal, &policy.principal, &mut conjuncts);
-    lowering.scope(ir::Var::Resource, &policy.resource, &mut conjuncts);
+    lowering.scope(Var::Principal, &policy.principal, &mut conjuncts);
+    lowering.scope(Var::Resource, &policy.resource, &mut conjuncts);
     for condition in &policy.conditions {
         let body = lowering.expr(&condition.body);
         let node = if condition.unless {
@@ -209,13 +209,13 @@ impl Lowering<'_> {
         self.builder.push(Op::Const(c))
     }
 
-    fn scope(&mut self, var: ir::Var, constraint: &ScopeConstraint, out: &mut Vec<NodeId>) {
+    fn scope(&mut self, var: Var, constraint: &ScopeConstraint, out: &mut Vec<NodeId>) {
         let (ty, relation) = match *constraint {
             ScopeConstraint::Any => (None, None),
-            ScopeConstraint::Eq(e) => (None, Some((ir::BinaryOp::Eq, e))),
-            ScopeConstraint::In(e) => (None, Some((ir::BinaryOp::In, e))),
+            ScopeConstraint::Eq(e) => (None, Some((BinaryOp::Eq, e))),
+            ScopeConstraint::In(e) => (None, Some((BinaryOp::In, e))),
             ScopeConstraint::Is(ty) => (Some(ty), None),
-            ScopeConstraint::IsIn(ty, e) => (Some(ty), Some((ir::BinaryOp::In, e))),
+            ScopeConstraint::IsIn(ty, e) => (Some(ty), Some((BinaryOp::In, e))),
         };
         let var = self.builder.push(Op::Var(var));
         // Conditions run only when the scope holds, so in them the variable is of this type.
@@ -254,12 +254,7 @@ impl Lowering<'_> {
                 Literal::String(s) => ConstValue::String(s),
                 Literal::Entity(e) => ConstValue::Entity(e),
             }),
-            Expr::Var(var) => self.push(Op::Var(match var {
-                Var::Principal => ir::Var::Principal,
-                Var::Action => ir::Var::Action,
-                Var::Resource => ir::Var::Resource,
-                Var::Context => ir::Var::Context,
-            })),
+            Expr::Var(var) => self.push(Op::Var(*var)),
             Expr::Unary(op, a) => {
                 let a = self.expr(a);
                 self.unary(*op, a)
@@ -296,7 +291,7 @@ impl Lowering<'_> {
                 // The arguments are evaluated, and then the call fails: as does negating a set.
                 let args = args.iter().map(|a| self.expr_node(a)).collect();
                 let set = self.builder.push(Op::Set(args));
-                self.push(Op::Unary(ir::UnaryOp::Neg, set))
+                self.push(Op::Unary(UnaryOp::Neg, set))
             }
             Expr::Call(func, args) => {
                 let args: Vec<_> = args.iter().map(|a| self.expr(a)).collect();
@@ -316,11 +311,6 @@ impl Lowering<'_> {
             return Operand::Const(folded);
         }
         let a = self.node(a);
-        let op = match op {
-            UnaryOp::Not => ir::UnaryOp::Not,
-            UnaryOp::Neg => ir::UnaryOp::Neg,
-            UnaryOp::IsEmpty => ir::UnaryOp::IsEmpty,
-        };
         self.push(Op::Unary(op, a))
     }
 
@@ -339,23 +329,9 @@ impl Lowering<'_> {
                 }
                 _ => None,
             };
-            let tag = Op::Binary(ir::BinaryOp::GetTag, a, b);
+            let tag = Op::Binary(BinaryOp::GetTag, a, b);
             return Operand::Node(self.read(tag, ty));
         }
-        let op = match op {
-            BinaryOp::Eq => ir::BinaryOp::Eq,
-            BinaryOp::Less => ir::BinaryOp::Less,
-            BinaryOp::LessEq => ir::BinaryOp::LessEq,
-            BinaryOp::Add => ir::BinaryOp::Add,
-            BinaryOp::Sub => ir::BinaryOp::Sub,
-            BinaryOp::Mul => ir::BinaryOp::Mul,
-            BinaryOp::In => ir::BinaryOp::In,
-            BinaryOp::Contains => ir::BinaryOp::Contains,
-            BinaryOp::ContainsAll => ir::BinaryOp::ContainsAll,
-            BinaryOp::ContainsAny => ir::BinaryOp::ContainsAny,
-            BinaryOp::GetTag => ir::BinaryOp::GetTag,
-            BinaryOp::HasTag => ir::BinaryOp::HasTag,
-        };
         self.push(Op::Binary(op, a, b))
     }
 
@@ -439,9 +415,7 @@ impl Lowering<'_> {
             return Operand::Node(is);
         };
         let within = self.expr_node(within);
-        let member = self
-            .builder
-            .push(Op::Binary(ir::BinaryOp::In, entity, within));
+        let member = self.builder.push(Op::Binary(BinaryOp::In, entity, within));
         self.push(Op::And([is, member].into()))
     }
 

@@ -135,17 +135,7 @@ impl Emitter<'_, '_> {
             shape: self.b.append_block_param(join, I64),
             object: self.b.append_block_param(join, self.pointer),
         };
-        let (entity, other, record) = (
-            self.b.create_block(),
-            self.b.create_block(),
-            self.b.create_block(),
-        );
-        let is_entity = self.compare_const(IntCC::Equal, tag, Tag::Entity as i64);
-        self.b.ins().brif(is_entity, entity, &[], other, &[]);
-        self.b.switch_to_block(other);
-        let is_record = self.compare_const(IntCC::Equal, tag, Tag::Record as i64);
-        let fail = self.fail;
-        self.b.ins().brif(is_record, record, &[], fail, &[]);
+        let (entity, record) = self.entity_or(tag, Tag::Record);
         self.b.switch_to_block(entity);
         let found = self.entity_place(word);
         self.b

@@ -283,6 +283,23 @@ impl Emitter<'_, '_> {
         }
     }
 
+    /// Ends the current block by the tag: fails unless it is an entity's or `other`. Returns the
+    /// blocks for an entity and for `other`.
+    fn entity_or(&mut self, tag: Value, other: Tag) -> (Block, Block) {
+        let (entity, rest, matching) = (
+            self.b.create_block(),
+            self.b.create_block(),
+            self.b.create_block(),
+        );
+        let is_entity = self.compare_const(IntCC::Equal, tag, Tag::Entity as i64);
+        self.b.ins().brif(is_entity, entity, &[], rest, &[]);
+        self.b.switch_to_block(rest);
+        let is_other = self.compare_const(IntCC::Equal, tag, other as i64);
+        let fail = self.fail;
+        self.b.ins().brif(is_other, matching, &[], fail, &[]);
+        (entity, matching)
+    }
+
     fn tag_value(&mut self, tag: TagOf) -> Value {
         match tag {
             TagOf::Known(tag) => self.iconst(tag as i64),

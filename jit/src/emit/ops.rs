@@ -196,12 +196,7 @@ impl Emitter<'_, '_> {
         self.b.ins().brif(same, then, &[], differ, &[]);
         self.b.switch_to_block(differ);
         let header = self.header(left);
-        let bloom = self.b.ins().load(
-            I64,
-            checked_memory(),
-            header,
-            offset_of!(EntityHeader, bloom) as i32,
-        );
+        let bloom = self.bloom_word(header);
         let bit = self.bloom_bit(right);
         let candidate = self.b.ins().band(bloom, bit);
         self.b.ins().brif(candidate, maybe, &[], els, &[]);
@@ -254,6 +249,12 @@ impl Emitter<'_, '_> {
         let found = self.b.ins().load(I32, checked_memory(), low, 0);
         let same = self.b.ins().icmp(IntCC::Equal, found, other);
         self.b.ins().brif(same, then, &[], els, &[]);
+    }
+
+    /// The Bloom word of the ancestors of the entity at `header`.
+    pub(super) fn bloom_word(&mut self, header: Value) -> Value {
+        let offset = offset_of!(EntityHeader, bloom) as i32;
+        self.b.ins().load(I64, checked_memory(), header, offset)
     }
 
     /// [`bloom_bit`](cedarjit_ir::abi::bloom_bit), in code.

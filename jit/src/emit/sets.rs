@@ -1,7 +1,7 @@
 //! Membership in sets, inline: `in` with a set on the right, and `contains`.
 
 use super::{Emitter, Operand, PAIR_SIZE, TagOf, arg, checked_memory};
-use cedarjit_ir::abi::{Builtin, EntityHeader};
+use cedarjit_ir::abi::Builtin;
 use cedarjit_ir::heap::Heap;
 use cedarjit_ir::ids::NodeId;
 use cedarjit_ir::value::Tag;
@@ -10,7 +10,6 @@ use cranelift_codegen::ir::types::I64;
 use cranelift_codegen::ir::{
     Block, InstBuilder, MemFlagsData, StackSlotData, StackSlotKind, Value,
 };
-use std::mem::offset_of;
 
 /// The longest set that `contains` scans inline; longer ones are searched by the builtin.
 const SCAN_LIMIT: i64 = 16;
@@ -89,12 +88,7 @@ impl Emitter<'_, '_> {
             self.require(is_entity);
         }
         let header = self.header(left);
-        let bloom = self.b.ins().load(
-            I64,
-            checked_memory(),
-            header,
-            offset_of!(EntityHeader, bloom) as i32,
-        );
+        let bloom = self.bloom_word(header);
         self.for_each_word(&set, |e, _, word, next| {
             let (differ, maybe) = (e.b.create_block(), e.b.create_block());
             let same = e.b.ins().icmp(IntCC::Equal, left, word);
@@ -218,17 +212,7 @@ impl Emitter<'_, '_> {
                 self.b.ins().jump(els, &[]);
             }
             TagOf::Computed(tag) => {
-                let (entity, other, set) = (
-                    self.b.create_block(),
-                    self.b.create_block(),
-                    self.b.create_block(),
-                );
-                let is_entity = self.compare_const(IntCC::Equal, tag, Tag::Entity as i64);
-                self.b.ins().brif(is_entity, entity, &[], other, &[]);
-                self.b.switch_to_block(other);
-                let is_set = self.compare_const(IntCC::Equal, tag, Tag::Set as i64);
-                let fail = self.fail;
-                self.b.ins().brif(is_set, set, &[], fail, &[]);
+                let (entity, set) = self.entity_or(tag, Tag::Set);
                 self.b.switch_to_block(set);
                 self.jump_in_set(left, right.word, then, els);
                 self.b.switch_to_block(entity);
