@@ -13,7 +13,7 @@ mod text;
 pub use error::{LoadError, LoadErrorKind, ParseError, ParseErrorKind, Place};
 pub use schema::{LoadedSchema, SchemaFormat, load_schema, parse_entities, parse_schema};
 pub use text::{
-    guard_json_depth, guard_policy_text, guard_schema_text, link, parse_policies,
+    guard_json_depth, guard_policy_text, guard_schema_text, link, link_by_position, parse_policies,
     parse_policies_json,
 };
 

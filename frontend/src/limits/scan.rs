@@ -6,8 +6,9 @@
 
 use super::{
     LimitError, MAX_CHAIN, MAX_JSON_NESTING, MAX_NESTING, MAX_POLICY_BYTES, MAX_POLICY_SET_BYTES,
-    MAX_SCHEMA_BYTES, MAX_SCHEMA_NESTING,
+    MAX_RECOVERY, MAX_SCHEMA_BYTES, MAX_SCHEMA_NESTING,
 };
+use std::mem::take;
 use std::ops::Range;
 
 /// A text exceeds a bound.
@@ -20,8 +21,14 @@ pub struct Excess {
     pub offset: usize,
 }
 
-/// The byte range of one policy or template: from its first token to its semicolon.
-pub type Statement = Range<usize>;
+/// One policy or template of a text.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Statement {
+    /// Its place in bytes, from its first token to its semicolon.
+    pub range: Range<usize>,
+    /// How much work it is to recover from an error in it; see [`MAX_RECOVERY`].
+    pub work: u64,
+}
 
 /// How tightly an operator binds, loosest first.
 #[derive(Clone, Copy)]
@@ -63,7 +70,7 @@ impl Frame {
     fn fold(&mut self, from: usize) -> usize {
         let classes = self.count.iter_mut().zip(&mut self.deepest).skip(from);
         classes.rev().fold(0, |depth, (count, deepest)| {
-            std::mem::take(deepest).max(depth) + std::mem::take(count)
+            take(deepest).max(depth) + take(count)
         })
     }
 
@@ -98,12 +105,19 @@ struct Scan<'a> {
     at: usize,
     max_nesting: usize,
     max_policy_bytes: usize,
+    max_work: u64,
     /// Innermost last, never empty.
     frames: Vec<Frame>,
     /// Whether what was read last can be the end of an operand.
     after_operand: bool,
     /// Where the statement being read begins, if it does.
     start: Option<usize>,
+    /// How many tokens it has so far.
+    tokens: u64,
+    /// How many `if` expressions are open.
+    ifs: usize,
+    /// The deepest nesting in the statement, an `if` being 4 and a bracket 1.
+    deepest: usize,
     statements: Vec<Statement>,
 }
 
@@ -131,6 +145,7 @@ pub fn check_chains(policy: &str) -> Result<(), Excess> {
     Scan {
         max_nesting: usize::MAX,
         max_policy_bytes: usize::MAX,
+        max_work: u64::MAX,
         ..Scan::new(policy)
     }
     .run()
@@ -156,9 +171,13 @@ impl<'a> Scan<'a> {
             at: 0,
             max_nesting: MAX_NESTING,
             max_policy_bytes: MAX_POLICY_BYTES,
+            max_work: MAX_RECOVERY,
             frames: vec![Frame::default()],
             after_operand: false,
             start: None,
+            tokens: 0,
+            ifs: 0,
+            deepest: 0,
             statements: Vec::new(),
         }
     }
@@ -208,6 +227,7 @@ impl<'a> Scan<'a> {
             return Ok(());
         }
         self.start.get_or_insert(self.at);
+        self.tokens += 1;
         match b {
             b'"' => {
                 self.at = string_end(self.text, self.at);
@@ -217,8 +237,7 @@ impl<'a> Scan<'a> {
             b'(' | b'[' | b'{' => self.open()?,
             b')' | b']' | b'}' => self.close()?,
             b',' => {
-                let depth = self.frame().finish_item();
-                self.check(depth)?;
+                self.end_item()?;
                 self.after_operand = false;
             }
             b';' if self.frames.len() == 1 => {
@@ -244,15 +263,28 @@ impl<'a> Scan<'a> {
             return Err(Excess { error, offset });
         }
         self.frames.push(Frame::default());
+        self.note_nesting();
         self.after_operand = false;
         Ok(())
     }
 
+    fn note_nesting(&mut self) {
+        self.deepest = self.deepest.max(self.frames.len() - 1 + 4 * self.ifs);
+    }
+
+    /// Ends the expression being read; gives the depth of the deepest one between these brackets.
+    fn end_item(&mut self) -> Result<usize, Excess> {
+        let ifs = self.frame().count[Class::If as usize];
+        self.ifs -= ifs.min(self.ifs);
+        let depth = self.frame().finish_item();
+        self.check(depth)?;
+        Ok(depth)
+    }
+
     fn close(&mut self) -> Result<(), Excess> {
-        if self.frames.len() > 1
-            && let Some(mut closed) = self.frames.pop()
-        {
-            let depth = closed.finish_item() + 1;
+        if self.frames.len() > 1 {
+            let depth = self.end_item()? + 1;
+            self.frames.pop();
             self.check(depth)?;
             self.frame().operand(depth);
         }
@@ -262,17 +294,25 @@ impl<'a> Scan<'a> {
 
     fn end_statement(&mut self) -> Result<(), Excess> {
         self.after_operand = false;
-        let depth = std::mem::take(self.frame()).finish_item();
-        self.check(depth)?;
-        if let Some(start) = self.start.take() {
-            let (bytes, limit) = (self.at - start, self.max_policy_bytes);
-            if bytes > limit {
-                let error = LimitError::Policy { bytes, limit };
-                let offset = start;
-                return Err(Excess { error, offset });
-            }
-            self.statements.push(start..self.at);
+        self.end_item()?;
+        *self.frame() = Frame::default();
+        let (tokens, deepest) = (take(&mut self.tokens), take(&mut self.deepest));
+        let Some(offset) = self.start.take() else {
+            return Ok(());
+        };
+        let (bytes, limit) = (self.at - offset, self.max_policy_bytes);
+        if bytes > limit {
+            let error = LimitError::Policy { bytes, limit };
+            return Err(Excess { error, offset });
         }
+        let depth = (deepest / 4) as u64;
+        let (work, limit) = (depth * depth * tokens, self.max_work);
+        if work > limit {
+            let error = LimitError::Recovery { work, limit };
+            return Err(Excess { error, offset });
+        }
+        let range = offset..self.at;
+        self.statements.push(Statement { range, work });
         Ok(())
     }
 
@@ -290,7 +330,11 @@ impl<'a> Scan<'a> {
             self.at += 1;
         }
         match self.text.get(start..self.at).unwrap_or(&[]) {
-            b"if" => self.operator(Class::If, 1),
+            b"if" => {
+                self.ifs += 1;
+                self.note_nesting();
+                self.operator(Class::If, 1)
+            }
             b"then" | b"else" => self.operator(Class::If, 0),
             b"in" | b"has" | b"like" | b"is" => self.operator(Class::Relation, 1),
             b"when" | b"unless" if self.frames.len() == 1 => self.operator(Class::Clause, 1),

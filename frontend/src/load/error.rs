@@ -12,6 +12,9 @@ use std::sync::Arc;
 /// The longest message taken over from cedar-policy, in characters. Some quote whole policies.
 const MAX_MESSAGE: usize = 2000;
 
+/// The most problems that one error tells of.
+const MAX_PROBLEMS: usize = 50;
+
 /// A place in a text, both counted from 1.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Place {
@@ -171,17 +174,15 @@ struct Inner {
 }
 
 impl ParseError {
-    fn new(origin: &str, text: &str, kind: ParseErrorKind, mut problems: Vec<Problem>) -> Self {
-        for problem in &mut problems {
-            if problem.place.is_none() {
-                let label = problem.labels.first();
-                problem.place = label.map(|label| Place::of(text, label.offset()));
-            }
-        }
+    fn new(origin: &str, text: &str, kind: ParseErrorKind, problems: Vec<Problem>) -> Self {
         let mut problems = problems.into_iter();
-        let first = problems
+        let mut first = problems
             .next()
             .unwrap_or_else(|| Problem::new("malformed text"));
+        if first.place.is_none() {
+            let label = first.labels.first();
+            first.place = label.map(|label| Place::of(text, label.offset()));
+        }
         Self(Box::new(Inner {
             origin: origin.to_owned(),
             source: NamedSource::new(origin, Arc::from(text)),
@@ -200,6 +201,7 @@ impl ParseError {
     ) -> Self {
         let mut problems = vec![Problem::from_diagnostic(diagnostic, spans)];
         let related = diagnostic.related().into_iter().flatten();
+        let related = related.take(MAX_PROBLEMS - 1);
         problems.extend(related.map(|d| Problem::from_diagnostic(d, spans)));
         if let Some(place) = json_place(diagnostic)
             && let Some(first) = problems.first_mut()
@@ -278,7 +280,7 @@ impl ParseError {
         self.0.first.place
     }
 
-    /// The messages of all problems, without places; at least one.
+    /// The messages of the problems, without places; at least one.
     pub fn messages(&self) -> impl Iterator<Item = &str> {
         let problems = std::iter::once(&self.0.first).chain(&self.0.others);
         problems.map(|problem| problem.message.as_str())

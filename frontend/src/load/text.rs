@@ -2,14 +2,15 @@
 
 use super::error::{ParseError, ParseErrorKind, Spans, chain};
 use crate::limits::{
-    Excess, LimitError, MAX_POLICY_SET_BYTES, Statement, scan_json, scan_policies, scan_schema,
-    with_big_stack,
+    Excess, LimitError, MAX_POLICY_SET_BYTES, MAX_RECOVERY, Statement, scan_json, scan_policies,
+    scan_schema, with_big_stack,
 };
 use cedar_policy::{EntityUid, Policy, PolicyId, PolicySet, PolicySetError, SlotId, Template};
 use serde::Deserialize;
 use serde::de::IgnoredAny;
 use serde_json::Value;
 use std::collections::HashMap;
+use std::ops::Range;
 
 /// How much text is parsed at once, in bytes.
 ///
@@ -90,8 +91,9 @@ pub fn parse_policies(text: &str, origin: &str) -> Result<PolicySet, ParseError>
     on_big_stack(text, origin, || {
         let mut chunks = chunks(&statements);
         match (chunks.next(), chunks.next()) {
+            // All at once, also what comes behind the last statement.
             (None | Some(_), None) => {
-                let set = source.parse(0..text.len())?;
+                let set = source.parse(0..text.len(), &mut Cursor::new(text))?;
                 if has_named(&set) {
                     source.assemble(&statements, [Ok((0, set))])
                 } else {
@@ -100,24 +102,34 @@ pub fn parse_policies(text: &str, origin: &str) -> Result<PolicySet, ParseError>
             }
             (first, second) => {
                 let all = first.into_iter().chain(second).chain(chunks);
-                let parsed = all.map(|range| source.parse_statements(&statements, range));
+                let mut cursor = Cursor::new(text);
+                let parsed = all.map(|indices| {
+                    let bounds = statements.get(indices.clone()).unwrap_or(&[]);
+                    let start = bounds.first().map_or(0, |first| first.range.start);
+                    let end = bounds.last().map_or(start, |last| last.range.end);
+                    Ok((indices.start, source.parse(start..end, &mut cursor)?))
+                });
                 source.assemble(&statements, parsed)
             }
         }
     })
 }
 
-/// Groups statements so that each group has at most [`CHUNK_BYTES`] and [`CHUNK_POLICIES`], or is
-/// one statement. Gives ranges of their indices.
-fn chunks(statements: &[Statement]) -> impl Iterator<Item = Statement> + '_ {
+/// Groups statements so that each group has at most [`CHUNK_BYTES`], [`CHUNK_POLICIES`] and
+/// [`MAX_RECOVERY`], or is one statement. Gives ranges of their indices.
+fn chunks(statements: &[Statement]) -> impl Iterator<Item = Range<usize>> + '_ {
     let mut next = 0;
     std::iter::from_fn(move || {
         let first = next;
-        let start = statements.get(first)?.start;
-        let in_chunk = |statement: &&Statement| statement.end - start <= CHUNK_BYTES;
+        let Statement { range, work } = statements.get(first)?;
+        let mut work = *work;
         let rest = statements.get(first + 1..).unwrap_or(&[]);
         let rest = rest.iter().take(CHUNK_POLICIES - 1);
-        next = first + 1 + rest.take_while(in_chunk).count();
+        let more = rest.take_while(|statement| {
+            work += statement.work;
+            work <= MAX_RECOVERY && statement.range.end - range.start <= CHUNK_BYTES
+        });
+        next = first + 1 + more.count();
         Some(first..next)
     })
 }
@@ -125,6 +137,47 @@ fn chunks(statements: &[Statement]) -> impl Iterator<Item = Statement> + '_ {
 fn has_named(set: &PolicySet) -> bool {
     set.templates().any(|t| t.annotation("id").is_some())
         || set.policies().any(|p| p.annotation("id").is_some())
+}
+
+/// Counts lines while a text is parsed in parts.
+struct Cursor<'a> {
+    text: &'a str,
+    at: usize,
+    lines: usize,
+    column: usize,
+    /// How much padding may still be given out. The parts keep theirs, and all together must not
+    /// take more memory than the text.
+    budget: usize,
+}
+
+impl<'a> Cursor<'a> {
+    fn new(text: &'a str) -> Self {
+        Self {
+            text,
+            at: 0,
+            lines: 0,
+            column: 0,
+            budget: text.len(),
+        }
+    }
+
+    /// What has the same end as the text up to `offset`, in lines and columns. Empty once there
+    /// was too much of it.
+    fn padding(&mut self, offset: usize) -> String {
+        let passed = self.text.get(self.at..offset).unwrap_or("");
+        self.at = offset;
+        self.lines += passed.bytes().filter(|&b| b == b'\n').count();
+        self.column = match passed.rsplit_once('\n') {
+            Some((_, line)) => line.chars().count(),
+            None => self.column + passed.chars().count(),
+        };
+        let len = self.lines + self.column;
+        if len > self.budget {
+            return String::new();
+        }
+        self.budget -= len;
+        format!("{}{}", "\n".repeat(self.lines), " ".repeat(self.column))
+    }
 }
 
 /// A text to parse, and what it is called.
@@ -135,43 +188,27 @@ struct Source<'a> {
 }
 
 impl Source<'_> {
-    /// Parses the part of the text in `range`.
+    /// Parses the part of the text in `range`, which is not before an earlier one.
     ///
     /// Line breaks and spaces are put before it, so that the places that cedar-policy remembers
     /// are those of the whole text.
-    fn parse(self, range: Statement) -> Result<PolicySet, ParseError> {
-        let before = self.text.get(..range.start).unwrap_or("");
+    fn parse(self, range: Range<usize>, cursor: &mut Cursor<'_>) -> Result<PolicySet, ParseError> {
         let part = self.text.get(range.clone()).unwrap_or("");
-        let lines = before.bytes().filter(|&b| b == b'\n').count();
-        let column = before.rsplit('\n').next().unwrap_or("").chars().count();
-        let padded;
-        let parsed = if before.is_empty() {
+        let padding = cursor.padding(range.start);
+        let parsed = if padding.is_empty() {
             part.parse::<PolicySet>()
         } else {
-            padded = format!("{}{}{part}", "\n".repeat(lines), " ".repeat(column));
-            padded.parse()
+            format!("{padding}{part}").parse()
         };
         let spans = Spans {
             text: self.text,
             start: Some(range.start),
-            padding: lines + column,
+            padding: padding.len(),
         };
         parsed.map_err(|error| {
             let kind = ParseErrorKind::Malformed;
             ParseError::from_diagnostic(self.origin, kind, &error, &spans)
         })
-    }
-
-    /// Parses the statements with these indices; also gives the first of the indices.
-    fn parse_statements(
-        self,
-        statements: &[Statement],
-        range: Statement,
-    ) -> Result<(usize, PolicySet), ParseError> {
-        let bounds = statements.get(range.clone()).unwrap_or(&[]);
-        let start = bounds.first().map_or(0, |first| first.start);
-        let end = bounds.last().map_or(start, |last| last.end);
-        Ok((range.start, self.parse(start..end)?))
     }
 
     /// Joins parsed parts to one set, each part with the index of its first statement, and gives
@@ -194,7 +231,8 @@ impl Source<'_> {
                 match seen.insert(id.clone(), index) {
                     None => Ok(id),
                     Some(first) => {
-                        let at = [first, index].map(|i| statements.get(i).map_or(0, |s| s.start));
+                        let start = |i: usize| statements.get(i).map_or(0, |s| s.range.start);
+                        let at = [first, index].map(start);
                         let id = id.as_ref();
                         Err(ParseError::duplicate(self.origin, self.text, id, at))
                     }
@@ -300,14 +338,59 @@ struct Link {
 /// link binds other slots than its template has, or its id is taken. The set is then left as it
 /// was.
 pub fn link(policies: &mut PolicySet, text: &str, origin: &str) -> Result<(), ParseError> {
+    link_all(policies, text, origin, HashMap::new)
+}
+
+/// As [`link`], for a set that [`parse_policies`] read from `policy_text`: a link may also name its
+/// template by position (`policy0` …), which is the template's id to whoever does not look at its
+/// `@id` annotation.
+///
+/// # Errors
+/// As [`link`].
+pub fn link_by_position(
+    policies: &mut PolicySet,
+    text: &str,
+    origin: &str,
+    policy_text: &str,
+) -> Result<(), ParseError> {
+    link_all(policies, text, origin, || {
+        let unnamed: PolicySet = policy_text.parse().unwrap_or_default();
+        let named = unnamed.templates().filter_map(|template| {
+            let position: &str = template.id().as_ref();
+            Some((position.to_owned(), template.annotation("id")?.to_owned()))
+        });
+        named.collect()
+    })
+}
+
+/// `aliases` are other names of templates; asked for only when a link's template is missing.
+fn link_all(
+    policies: &mut PolicySet,
+    text: &str,
+    origin: &str,
+    aliases: impl FnOnce() -> HashMap<String, String> + Send,
+) -> Result<(), ParseError> {
     if text.is_empty() {
         return Ok(());
     }
     guard_json_text(text, MAX_POLICY_SET_BYTES, origin)?;
     let source = Source { text, origin };
     on_big_stack(text, origin, || {
-        let links: Vec<Link> = serde_json::from_str(text)
+        let mut links: Vec<Link> = serde_json::from_str(text)
             .map_err(|error| ParseError::from_json(origin, text, &error))?;
+        let missing = |link: &Link| {
+            policies
+                .template(&PolicyId::new(&link.template_id))
+                .is_none()
+        };
+        if links.iter().any(missing) {
+            let aliases = aliases();
+            for link in links.iter_mut().filter(|link| missing(link)) {
+                if let Some(name) = aliases.get(&link.template_id) {
+                    link.template_id.clone_from(name);
+                }
+            }
+        }
         let mut done = Vec::with_capacity(links.len());
         for link in links {
             let id = PolicyId::new(&link.link_id);

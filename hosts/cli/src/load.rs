@@ -8,7 +8,8 @@ use cedar_policy::{Entities, PolicySet, Schema};
 use cedar_policy_cli::{OptionalSchemaArgs, PoliciesArgs, PolicyFormat, SchemaFormat};
 use cedarjit::{BuildError, RequestError};
 use cedarjit_frontend::load::{
-    self, ParseError, link, load_schema, parse_entities, parse_policies, parse_policies_json,
+    self, ParseError, link, link_by_position, load_schema, parse_entities, parse_policies,
+    parse_policies_json,
 };
 use cedarjit_tests::engines::{SchemaText, World, WorldTexts};
 use miette::{Diagnostic, Report, Result};
@@ -156,7 +157,11 @@ pub(crate) fn linked_policies(args: &PoliciesArgs, texts: &mut WorldTexts) -> Re
     texts.policies = text;
     if let Some(path) = &args.template_linked_file {
         let (text, origin) = read_text(Some(Path::new(path)), "template link")?;
-        link(&mut set, &text, &origin).map_err(report(&text))?;
+        let linked = match &texts.policies {
+            Some(policies) => link_by_position(&mut set, &text, &origin, policies),
+            None => link(&mut set, &text, &origin),
+        };
+        linked.map_err(report(&text))?;
         texts.links = Some(text);
     }
     Ok(set)

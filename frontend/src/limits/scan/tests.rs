@@ -46,7 +46,7 @@ fn statements_are_found() {
     let text = "// x; y\n@id(\"a;b\") permit(principal, action, resource);\n\n  forbid(principal,\n\
                 action, resource) when { \"\\\";\" == \";\" };permit (principal,action,resource)";
     let found = scan_policies(text).unwrap();
-    let found: Vec<_> = found.into_iter().map(|range| &text[range]).collect();
+    let found: Vec<_> = found.into_iter().map(|found| &text[found.range]).collect();
     assert_eq!(found.len(), 3);
     assert!(found[0].starts_with("@id") && found[0].ends_with("resource);"));
     assert!(found[1].starts_with("forbid") && found[1].ends_with("};"));
@@ -63,6 +63,33 @@ fn long_policy_sets_are_no_chain() {
     assert!(scan_policies(&list).is_ok());
     let terms = policy(&vec!["principal.name == \"a\""; 4000].join(" || "));
     assert!(scan_policies(&terms).is_ok());
+}
+
+#[test]
+fn deep_policies_must_be_short() {
+    let terms = |n| vec!["principal.name == \"a\""; n].join(" || ");
+    let within = |n: usize, inner: &str| {
+        policy(&format!("{}{inner}", "if context.a then b else ".repeat(n)))
+    };
+    assert!(scan_policies(&within(20, &terms(4000))).is_ok());
+    assert!(scan_policies(&within(200, &terms(100))).is_ok());
+    let deep = within(200, &terms(2000));
+    let excess = scan_policies(&deep).unwrap_err();
+    assert!(matches!(excess.error, LimitError::Recovery { .. }));
+    assert_eq!(excess.offset, 0);
+    // Beside one another they are not deep.
+    let beside = format!("[{} 1]", "if context.a then b else c, ".repeat(10_000));
+    let found = scan_policies(&policy(&beside)).unwrap();
+    assert!(found[0].work < 1_000_000);
+    let brackets = policy(&format!("{}1{}", "(".repeat(500), ")".repeat(500)));
+    assert!(scan_policies(&brackets).is_ok());
+    let brackets = policy(&format!(
+        "{}{}{}",
+        "(".repeat(500),
+        terms(4000),
+        ")".repeat(500)
+    ));
+    assert!(scan_policies(&brackets).is_err());
 }
 
 #[test]

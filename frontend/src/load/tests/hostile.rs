@@ -58,6 +58,22 @@ fn policies() {
         ),
         policy(&format!("[{}]", "1, ".repeat(n))),
         policy(&format!("{}\"a\" == 1", "a::".repeat(n))),
+        // The parser takes long to recover from these.
+        policy(&format!(
+            "{}a b {}",
+            "if 1 then 2 else ".repeat(300),
+            "1, ".repeat(300_000)
+        )),
+        policy(&format!(
+            "{}a b {}",
+            "if 1 then 2 else ".repeat(200),
+            "1, ".repeat(500)
+        ))
+        .repeat(500),
+        policy(&format!("{}a b {}", "(".repeat(500), "1 ".repeat(300_000))),
+        policy(&format!("{}a b {}", "(".repeat(400), "1 ".repeat(1000))).repeat(500),
+        // Lines to remember for each part of the text.
+        "\n".repeat(20 * n) + &"permit (principal, action, resource);".repeat(10_000) + "permit",
         ";".repeat(n),
         "a ".repeat(n),
         "@".repeat(n),

@@ -184,6 +184,23 @@ fn json_errors_have_places() {
 }
 
 #[test]
+fn a_link_may_name_its_template_by_position() {
+    let text = r#"
+        permit (principal, action, resource);
+        @id("share") permit (principal == ?principal, action, resource);
+    "#;
+    let links = r#"[{"template_id": "policy1", "link_id": "l",
+                     "args": {"?principal": "User::\"a\""}}]"#;
+    let mut set = parse_policies(text, "p.cedar").unwrap();
+    assert!(link(&mut set, links, "l.json").is_err());
+    link_by_position(&mut set, links, "l.json", text).unwrap();
+    let linked = set.policy(&PolicyId::new("l")).unwrap();
+    assert_eq!(linked.template_id(), Some(&PolicyId::new("share")));
+    let other = links.replace("policy1", "policy0");
+    assert!(link_by_position(&mut set, &other, "l.json", text).is_err());
+}
+
+#[test]
 fn links_that_cannot_be_made() {
     let text = "@id(\"t\") permit (principal == ?principal, action, resource);
         @id(\"s\") permit (principal, action, resource);";
