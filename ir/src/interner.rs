@@ -157,7 +157,8 @@ impl Interner {
         }
     }
 
-    /// Which interner this is; checked where code, policies and store are put together.
+    /// Which interner this is; debug builds check it where policies, store and requests are put
+    /// together.
     pub fn identity(&self) -> InternerIdentity {
         self.identity
     }

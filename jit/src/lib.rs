@@ -13,4 +13,4 @@ mod unit;
 pub use emit::{MAX_NODES, MAX_STACK_BYTES, RecordSymbol, Symbols};
 pub use host::Host;
 pub use session::{FrameParts, Session};
-pub use unit::{CodeUnit, CompileError, Compiler, Function, Listing, Unavailable};
+pub use unit::{CompileError, Compiler, Function, Listing, Unavailable};

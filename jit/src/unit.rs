@@ -1,6 +1,6 @@
 //! Compiling bodies, and owning the memory of their code.
 //!
-//! The fence around one kind of unsafe code: code memory. A [`CodeUnit`] holds all bodies compiled
+//! The fence around one kind of unsafe code: code memory. A `CodeUnit` holds all bodies compiled
 //! together, each [`Function`] holds its unit, and the memory is freed when the last of them goes.
 
 #![allow(unsafe_code)]
@@ -173,7 +173,7 @@ impl Compiler {
                 entry: unsafe { std::mem::transmute::<*const u8, Entry>(pointer) },
                 const_count,
                 code_size,
-                unit: Arc::clone(&unit),
+                _unit: Arc::clone(&unit),
             })
             .collect())
     }
@@ -221,7 +221,7 @@ impl Drop for Pending {
 /// The code of the bodies compiled together.
 ///
 /// The memory is readable and executable, never writable, from the moment it is finished.
-pub struct CodeUnit {
+struct CodeUnit {
     // `JITModule` is `Send` but not `Sync`; nobody locks this while code runs.
     module: Mutex<Option<JITModule>>,
 }
@@ -254,7 +254,8 @@ pub struct Function {
     entry: Entry,
     const_count: usize,
     code_size: usize,
-    unit: Arc<CodeUnit>,
+    /// Keeps the code's memory.
+    _unit: Arc<CodeUnit>,
 }
 
 impl Function {
@@ -278,10 +279,5 @@ impl Function {
     /// The size of the machine code, in bytes.
     pub fn code_size(&self) -> usize {
         self.code_size
-    }
-
-    /// The unit that owns the code.
-    pub fn unit(&self) -> &Arc<CodeUnit> {
-        &self.unit
     }
 }

@@ -71,6 +71,7 @@ impl Snapshot {
             earlier,
             started,
         } = parts;
+        debug_assert_eq!(store.identity(), interner.identity());
         let policies = load_policy_set(policies, &mut interner)?;
         store.extend_to(&interner);
         let mut columns = earlier.map_or_else(Columns::default, |e| e.columns.clone());
@@ -262,6 +263,7 @@ pub struct BoundRequest {
 
 impl BoundRequest {
     fn new(snapshot: Arc<Snapshot>, values: RequestValues) -> Self {
+        debug_assert_eq!(values.identity(), snapshot.interner.identity());
         let context_slots = context_slots(&snapshot, &values);
         Self {
             snapshot,
