@@ -171,7 +171,7 @@ impl From<PolicySetError> for UpdateError {
 }
 
 /// Collects what an engine is made of.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub struct EngineBuilder {
     schema: Option<SchemaSource>,
     policies: PolicySource,
@@ -181,13 +181,13 @@ pub struct EngineBuilder {
     unindexed: bool,
 }
 
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 enum SchemaSource {
     Schema(Box<Schema>),
     Text(String, SchemaFormat),
 }
 
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 enum PolicySource {
     #[default]
     None,
@@ -196,7 +196,7 @@ enum PolicySource {
     Json(String),
 }
 
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 enum EntitySource {
     #[default]
     None,

@@ -84,7 +84,7 @@ impl<'a> Evaluation<'a> {
     }
 
     /// The ids of the policies that determined the decision, in no particular order.
-    pub fn reasons(self) -> impl ExactSizeIterator<Item = &'a str> {
+    pub fn reasons(self) -> impl ExactSizeIterator<Item = &'a str> + Clone {
         let policies = &self.request.snapshot.table.policies;
         self.outcomes
             .reasons()
@@ -101,6 +101,15 @@ impl<'a> Evaluation<'a> {
             .failed
             .iter()
             .map(move |policy| explain_failure(request, *policy))
+    }
+
+    /// The ids of the policies whose evaluation failed, in no particular order.
+    pub fn failed(self) -> impl ExactSizeIterator<Item = &'a str> + Clone {
+        let policies = &self.request.snapshot.table.policies;
+        self.outcomes
+            .failed
+            .iter()
+            .map(|p| policies.get(p.index()).map_or("", |p| p.id.as_str()))
     }
 
     /// Whether any policy's evaluation failed.
@@ -153,6 +162,18 @@ impl BoundRequest {
             scratch,
             Mode {
                 indexed: true,
+                native: true,
+            },
+        )
+    }
+
+    /// Evaluates as [`evaluate`](Self::evaluate) does, without asking the scope index: every policy
+    /// of the action. The answer is the same; tests compare the two.
+    pub fn evaluate_unindexed<'a>(&'a self, scratch: &'a mut Scratch) -> Evaluation<'a> {
+        self.run(
+            scratch,
+            Mode {
+                indexed: false,
                 native: true,
             },
         )

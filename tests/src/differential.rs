@@ -6,14 +6,17 @@
 //! the whole test of one seed; [`run`] does a range of seeds on all cores; [`shrink`] makes a
 //! mismatch small enough to look at, and [`Mismatch::write`] makes a test of it.
 
+pub mod campaign;
+mod folder;
 mod report;
 mod shrink;
 
+pub use crate::engines::Verdict;
 pub use report::Report;
 pub use shrink::{Reduction, shrink};
 
-use crate::engines::{Answer, EngineError, Loaded, TestEngine};
-use crate::generator::{Case, CaseError, Knobs, LoadedCase, generate};
+use crate::engines::{EngineError, Loaded, TestEngine};
+use crate::generator::{Case, CaseError, Knobs, LoadedCase, Rng, generate, generate_from};
 use cedar_policy::Decision;
 use std::ops::Range;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -23,9 +26,6 @@ use std::sync::atomic::{AtomicU64, Ordering};
 /// What engines are made to run on: cedar-policy's own depth limit depends on the stack, so the
 /// stack has a fixed size.
 const STACK_SIZE: usize = 32 << 20;
-
-/// An answer, or that the request or the world was refused.
-pub type Verdict = Result<Answer, EngineError>;
 
 /// What came of one world.
 #[derive(Debug, Default)]
@@ -40,11 +40,13 @@ pub struct Outcome {
     pub errors: usize,
     /// Requests that cedar-policy refused.
     pub refused: usize,
+    /// Answers compared with cedar-policy's: one for each request and mode, samples aside.
+    pub answers: usize,
     /// Requests left out of the comparison, because cedar-policy ran out of stack.
     pub skipped: usize,
     /// Why cedar-policy refused the world, if it did.
     pub rejected: Option<CaseError>,
-    /// The first mismatch of each engine.
+    /// The first mismatch of each mode.
     pub mismatches: Vec<Mismatch>,
 }
 
@@ -53,7 +55,7 @@ pub struct Outcome {
 pub struct Mismatch {
     /// The seed that the world came from, if it came from one.
     pub seed: Option<u64>,
-    /// The engine.
+    /// The mode of the engine; the first one where all are concerned.
     pub engine: String,
     /// The world and its requests.
     pub case: Case,
@@ -94,6 +96,17 @@ pub fn run_seed(
     outcome
 }
 
+/// As [`run_seed`], with a world that follows from bytes, as fuzzers make them.
+pub fn run_bytes(
+    bytes: &[u8],
+    judge: &dyn TestEngine,
+    engines: &[Box<dyn TestEngine>],
+    knobs: &Knobs,
+) -> Outcome {
+    let case = generate_from(&mut Rng::from_bytes(bytes), knobs);
+    run_case(&case, judge, engines)
+}
+
 /// Compares the engines' answers over one world.
 pub fn run_case(case: &Case, judge: &dyn TestEngine, engines: &[Box<dyn TestEngine>]) -> Outcome {
     let mut outcome = Outcome::default();
@@ -112,21 +125,24 @@ pub fn run_case(case: &Case, judge: &dyn TestEngine, engines: &[Box<dyn TestEngi
         }
     };
     for engine in engines {
-        let run = || first_difference(engine.as_ref(), &loaded, &expected);
-        let difference = catch_unwind(AssertUnwindSafe(run));
-        let difference = difference.unwrap_or_else(|panic| {
+        let mut found = Differences::default();
+        let run = || found.compare(engine.as_ref(), &loaded, &expected);
+        if let Err(panic) = catch_unwind(AssertUnwindSafe(run)) {
             let text = panic.downcast_ref::<String>().cloned();
             let text = text.or_else(|| panic.downcast_ref::<&str>().map(|s| (*s).to_owned()));
-            Some(Difference::Panic(text.unwrap_or_default()))
-        });
+            let difference = Difference::Panic(text.unwrap_or_default());
+            found.of_engine(engine.as_ref(), difference);
+        }
+        outcome.answers += found.answers;
+        let mismatch = |(mode, difference): (&str, Difference)| Mismatch {
+            seed: None,
+            engine: mode.to_owned(),
+            case: case.clone(),
+            difference,
+        };
         outcome
             .mismatches
-            .extend(difference.map(|difference| Mismatch {
-                seed: None,
-                engine: engine.name().to_owned(),
-                case: case.clone(),
-                difference,
-            }));
+            .extend(found.found.into_iter().map(mismatch));
     }
     outcome
 }
@@ -137,56 +153,73 @@ impl Outcome {
         let mut verdicts = Vec::with_capacity(loaded.requests.len());
         for request in &loaded.requests {
             self.requests += 1;
-            let verdict = judge.authorize(request);
-            match &verdict {
-                Ok(answer) => {
-                    let allowed = answer.decision == Decision::Allow;
-                    self.allows += usize::from(allowed);
-                    self.denies += usize::from(!allowed);
-                    self.errors += usize::from(!answer.errors.is_empty());
-                }
-                Err(_) => self.refused += 1,
-            }
-            let ran_out = |answer: &Answer| {
-                let mut texts = answer.errors.values();
-                texts.any(|text| text.contains("recursion limit"))
-            };
-            let skip = verdict.as_ref().is_ok_and(ran_out);
-            self.skipped += usize::from(skip);
-            verdicts.push((!skip).then_some(verdict));
+            judge.authorize(request, &mut |_, given| {
+                verdicts.push(self.judged(given.into()));
+            });
         }
         verdicts
     }
+
+    /// Counts a verdict of the judge; none if it ran out of stack.
+    fn judged(&mut self, verdict: Verdict) -> Option<Verdict> {
+        if let Ok(answer) = &verdict {
+            let allowed = answer.decision == Decision::Allow;
+            self.allows += usize::from(allowed);
+            self.denies += usize::from(!allowed);
+            self.errors += usize::from(!answer.errors.is_empty());
+            let mut failures = answer.errors.values();
+            if failures.any(|failure| failure.text.contains("recursion limit")) {
+                self.skipped += 1;
+                return None;
+            }
+        } else {
+            self.refused += 1;
+        }
+        Some(verdict)
+    }
 }
 
-fn first_difference(
-    engine: &dyn TestEngine,
-    loaded: &LoadedCase,
-    expected: &[Option<Verdict>],
-) -> Option<Difference> {
-    let mut engine = match engine.load(&loaded.world) {
-        Ok(engine) => engine,
-        Err(error) => return Some(Difference::Load(error)),
-    };
-    for (position, (request, expected)) in loaded.requests.iter().zip(expected).enumerate() {
-        let Some(expected) = expected else {
-            continue;
+/// What is found while an engine's answers are compared: the first difference of each mode.
+#[derive(Default)]
+struct Differences {
+    answers: usize,
+    found: Vec<(&'static str, Difference)>,
+}
+
+impl Differences {
+    fn of_engine(&mut self, engine: &dyn TestEngine, difference: Difference) {
+        let mode = engine.modes().first().copied().unwrap_or_default();
+        self.found.push((mode, difference));
+    }
+
+    fn compare(
+        &mut self,
+        engine: &dyn TestEngine,
+        loaded: &LoadedCase,
+        expected: &[Option<Verdict>],
+    ) {
+        let mut engine = match engine.load(&loaded.world) {
+            Ok(engine) => engine,
+            Err(error) => return self.of_engine(engine, Difference::Load(error)),
         };
-        let got = engine.authorize(request);
-        let equal = match (expected, &got) {
-            (Ok(expected), Ok(got)) => expected == got,
-            (Err(_), Err(_)) => true,
-            _ => false,
-        };
-        if !equal {
-            return Some(Difference::Answer {
-                request: position,
-                expected: expected.clone(),
-                got,
+        for (position, (request, expected)) in loaded.requests.iter().zip(expected).enumerate() {
+            let Some(expected) = expected else {
+                continue;
+            };
+            engine.authorize(request, &mut |mode, given| {
+                self.answers += 1;
+                if given.agrees(expected) || self.found.iter().any(|(known, _)| *known == mode) {
+                    return;
+                }
+                let difference = Difference::Answer {
+                    request: position,
+                    expected: expected.clone(),
+                    got: given.into(),
+                };
+                self.found.push((mode, difference));
             });
         }
     }
-    None
 }
 
 /// Runs all seeds of a range on `threads` threads, at least one.

@@ -90,6 +90,11 @@ fn write_folder(name: &str, files: &[(&str, String)]) -> PathBuf {
     path
 }
 
+/// How many answers each request gets.
+fn modes() -> usize {
+    engines().iter().map(|engine| engine.modes().len()).sum()
+}
+
 fn run_all(suite: Suite, selection: &Selection) -> Report {
     let suites = [suite];
     let threads = NonZero::new(2).unwrap();
@@ -103,7 +108,7 @@ fn an_archive_passes() {
     let report = run_all(suite, &Selection::default());
     assert!(report.passed(), "{:?}", report.mismatches);
     assert_eq!((report.tests, report.requests), (2, 2));
-    assert_eq!(report.answers, 2 * engines().len());
+    assert_eq!(report.answers, 2 * modes());
 }
 
 #[test]
@@ -161,7 +166,7 @@ fn wrong_answers_are_reported() {
         Suite::open(&write_archive("wrong.tar.gz", &files)).unwrap(),
         &Selection::default(),
     );
-    assert_eq!(report.mismatches.len(), 3 * engines().len());
+    assert_eq!(report.mismatches.len(), 3 * modes());
     for mismatch in &report.mismatches {
         assert!(
             matches!(mismatch.kind, MismatchKind::Answer { .. }),
@@ -215,7 +220,7 @@ fn a_request_outside_the_schema_is_refused_by_every_engine() {
         Suite::open(&write_archive("refused.tar.gz", &files)).unwrap(),
         &Selection::default(),
     );
-    assert_eq!(report.mismatches.len(), engines().len());
+    assert_eq!(report.mismatches.len(), modes());
     for mismatch in &report.mismatches {
         assert!(
             matches!(mismatch.kind, MismatchKind::Refused(_)),

@@ -9,7 +9,7 @@ use cedar_policy_cli::{
 use clap::{Parser, Subcommand};
 
 use crate::guard;
-use crate::{authorize, conformance, explain, output, replay};
+use crate::{authorize, campaign, conformance, explain, output, replay};
 
 /// A compiled policy decision engine for Cedar
 #[derive(Parser, Debug)]
@@ -39,6 +39,8 @@ pub(crate) enum Command {
     Explain(explain::ExplainArgs),
     /// Run Cedar integration tests through every engine
     Conformance(conformance::ConformanceArgs),
+    /// Compare every engine with cedar-policy over generated worlds
+    Campaign(campaign::CampaignArgs),
     /// Validate a policy set against a schema
     Validate(ValidateArgs),
     /// Check that policies, an expression, a schema or entities parse (policies from stdin if
@@ -101,6 +103,7 @@ impl Command {
             Self::Replay(args) => replay::replay(&args),
             Self::Explain(args) => explain::explain(&args),
             Self::Conformance(args) => conformance::conformance(&args),
+            Self::Campaign(args) => campaign::campaign(&args),
             Self::Validate(args) => cedar_policy_cli::validate(&args),
             Self::CheckParse(args) => cedar_policy_cli::check_parse(&args),
             Self::Format(args) => cedar_policy_cli::format_policies(&args),

@@ -7,7 +7,7 @@ use std::thread;
 
 use cedar_policy_cli::CedarExitCode;
 use cedarjit_tests::conformance::{Plan, Progress, Selection, Suite, run};
-use cedarjit_tests::engines::{TestEngine, engines};
+use cedarjit_tests::engines::{TestEngine, engines, engines_of};
 use clap::Args;
 use indicatif::{ProgressBar, ProgressStyle};
 use miette::{Diagnostic, IntoDiagnostic, Result};
@@ -38,7 +38,7 @@ pub(crate) struct ConformanceArgs {
 }
 
 #[derive(Debug, thiserror::Error, Diagnostic)]
-enum Problem {
+pub(crate) enum Problem {
     #[error("no engine is called `{name}`")]
     #[diagnostic(help("the engines are {known}"))]
     Engine { name: String, known: String },
@@ -60,20 +60,19 @@ pub(crate) fn conformance(args: &ConformanceArgs) -> CedarExitCode {
 }
 
 /// The engines that were asked for, in the order in which they are known.
-fn selected_engines(names: &[String]) -> Result<Vec<Box<dyn TestEngine>>, Problem> {
-    let mut engines = engines();
-    let known = engines.iter().map(|engine| engine.name().to_owned());
-    let known: Vec<_> = known.collect();
-    if let Some(name) = names.iter().find(|name| !known.contains(name)) {
-        return Err(Problem::Engine {
-            name: name.clone(),
+pub(crate) fn selected_engines(names: &[String]) -> Result<Vec<Box<dyn TestEngine>>, Problem> {
+    if names.is_empty() {
+        return Ok(engines());
+    }
+    let known = || engines().iter().flat_map(|engine| engine.modes()).collect();
+    engines_of(names).ok_or_else(|| {
+        let known: Vec<&str> = known();
+        let is_unknown = |name: &&String| !known.contains(&name.as_str());
+        Problem::Engine {
+            name: names.iter().find(is_unknown).cloned().unwrap_or_default(),
             known: known.join(", "),
-        });
-    }
-    if !names.is_empty() {
-        engines.retain(|engine| names.iter().any(|name| name == engine.name()));
-    }
-    Ok(engines)
+        }
+    })
 }
 
 fn try_conformance(args: &ConformanceArgs) -> Result<bool> {
@@ -97,7 +96,7 @@ fn try_conformance(args: &ConformanceArgs) -> Result<bool> {
     let report = run(&plan, &engines, threads, &bar);
     bar.0.finish_and_clear();
 
-    let names: Vec<_> = engines.iter().map(|engine| engine.name()).collect();
+    let names: Vec<_> = engines.iter().flat_map(|engine| engine.modes()).collect();
     let mut out = io::stdout().lock();
     let mut print = || -> io::Result<()> {
         for mismatch in &report.mismatches {

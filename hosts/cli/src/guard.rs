@@ -155,9 +155,11 @@ impl Command {
                 .optional_schema(&args.schema)
                 .file(&Some(&args.tests), Syntax::Json),
             Self::Visualize(args) => inputs.file(&Some(&args.entities_file), Syntax::Json),
-            Self::Authorize(_) | Self::Replay(_) | Self::Explain(_) | Self::Conformance(_) => {
-                &mut inputs
-            }
+            Self::Authorize(_)
+            | Self::Replay(_)
+            | Self::Explain(_)
+            | Self::Conformance(_)
+            | Self::Campaign(_) => &mut inputs,
             Self::New(_) | Self::LanguageVersion => &mut inputs,
         };
         inputs.0

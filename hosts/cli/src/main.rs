@@ -1,5 +1,6 @@
 //! The `cedarjit` command line: the verbs of the `cedar` command line, with its flags and exit
-//! codes, and three of our own (`replay`, `explain`, `conformance`).
+//! codes, and four of our own (`replay`, `explain`, `conformance`,
+//! `campaign`).
 //!
 //! What cedar-policy's crates already do is called, not written again. `docs/cli.md` describes
 //! every verb.
@@ -7,6 +8,7 @@
 #![forbid(unsafe_code)]
 
 mod authorize;
+mod campaign;
 mod commands;
 mod conformance;
 mod engine;

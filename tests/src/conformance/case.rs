@@ -11,6 +11,8 @@ use cedar_policy::{
 use super::format::{TestFile, TestQuery, Uid};
 use super::report::Expected;
 use super::source::{Suite, SuiteError};
+use cedarjit_frontend::load::link;
+
 use crate::engines::{SchemaText, TestRequest, World, WorldTexts};
 
 /// Why a test could not be made ready. The engines have no part in it.
@@ -85,7 +87,8 @@ pub(super) struct Query {
     pub(super) index: usize,
     pub(super) description: String,
     pub(super) request: TestRequest,
-    pub(super) expected: Expected,
+    /// `None` if the request is to be refused.
+    pub(super) expected: Option<Expected>,
 }
 
 /// A schema, parsed once however many tests use it.
@@ -117,6 +120,14 @@ impl SchemaCache {
     }
 }
 
+fn read_schema(suite: &Suite, test: &str, path: &str) -> Result<SchemaText, SuiteError> {
+    let text = suite.referenced(test, path)?.into_owned();
+    Ok(match is_json(path) {
+        true => SchemaText::Json(text),
+        false => SchemaText::Cedar(text),
+    })
+}
+
 fn parse_schema(text: &SchemaText) -> Result<ParsedSchema, SharedError> {
     let schema = match text {
         SchemaText::Json(text) => Schema::from_json_str(text).map_err(shared)?,
@@ -139,27 +150,39 @@ impl Case {
         let file: TestFile =
             serde_json::from_slice(&suite.test(name)?).map_err(CaseError::Format)?;
 
-        let schema_source = suite.referenced(name, &file.schema)?.into_owned();
-        let schema_text = if file.schema.ends_with(".json") {
-            SchemaText::Json(schema_source)
-        } else {
-            SchemaText::Cedar(schema_source)
+        let schema_text = match &file.schema {
+            Some(path) => Some(read_schema(suite, name, path)?),
+            None => None,
         };
-        let slot = schemas.slot(&schema_text);
-        let parsed = slot.get_or_init(|| parse_schema(&schema_text));
-        let parsed = parsed.as_ref().map_err(|cause| CaseError::Schema {
-            path: file.schema.clone(),
+        let slot = schema_text.as_ref().map(|text| schemas.slot(text));
+        let parsed = match (&slot, &schema_text) {
+            (Some(slot), Some(text)) => Some(slot.get_or_init(|| parse_schema(text))),
+            _ => None,
+        };
+        let parsed = parsed.map(Result::as_ref).transpose();
+        let parsed = parsed.map_err(|cause| CaseError::Schema {
+            path: file.schema.clone().unwrap_or_default(),
             cause: Arc::clone(cause),
         })?;
-        let schema = &parsed.schema;
+        let schema = parsed.map(|parsed| &*parsed.schema);
 
         let policy_text = suite.referenced(name, &file.policies)?.into_owned();
-        let policies = parse_policies(&file.policies, &policy_text)?;
+        let mut policies = parse_policies(&file.policies, &policy_text)?;
+        let links = match &file.template_linked {
+            Some(path) => {
+                let links = suite.referenced(name, path)?.into_owned();
+                link(&mut policies, &links, path).map_err(|e| input_error(path, e))?;
+                Some(links)
+            }
+            None => None,
+        };
         let entity_text = suite.referenced(name, &file.entities)?.into_owned();
-        let entities = Entities::from_json_str(&entity_text, Some(schema))
+        let entities = Entities::from_json_str(&entity_text, schema)
             .map_err(|e| input_error(&file.entities, e))?;
 
-        let validation = Validation::of(&parsed.validator, &policies);
+        let validation = parsed.map_or(Validation::Failed, |parsed| {
+            Validation::of(&parsed.validator, &policies)
+        });
         let queries = file.requests.into_iter().enumerate();
         let queries = queries
             .filter(|(index, _)| only.is_none_or(|only| only == *index))
@@ -169,12 +192,12 @@ impl Case {
             world: World {
                 policies,
                 entities,
-                schema: Some(Arc::clone(schema)),
+                schema: parsed.map(|parsed| Arc::clone(&parsed.schema)),
                 texts: WorldTexts {
-                    policies: Some(policy_text),
-                    links: None,
+                    policies: (!is_json(&file.policies)).then_some(policy_text),
+                    links,
                     entities: Some(entity_text),
-                    schema: Some(schema_text),
+                    schema: schema_text,
                 },
             },
             queries,
@@ -185,7 +208,7 @@ impl Case {
 }
 
 impl Query {
-    fn new(index: usize, query: TestQuery, schema: &Schema) -> Result<Self, CaseError> {
+    fn new(index: usize, query: TestQuery, schema: Option<&Schema>) -> Result<Self, CaseError> {
         Ok(Self {
             index,
             description: query.description,
@@ -195,13 +218,13 @@ impl Query {
                 uid_text(&query.resource)?,
                 query.context,
                 query.validate_request,
-                Some(schema),
+                schema,
             ),
-            expected: Expected {
-                decision: query.decision,
+            expected: query.decision.map(|decision| Expected {
+                decision,
                 reasons: query.reason.into_iter().collect(),
                 errors: query.errors.into_iter().collect(),
-            },
+            }),
         })
     }
 }
@@ -215,8 +238,13 @@ fn uid_text(uid: &Uid) -> Result<String, CaseError> {
     Ok(EntityUid::from_type_name_and_id(ty, EntityId::new(&uid.id)).to_string())
 }
 
+/// Whether a file of policies or of a schema is in JSON rather than in Cedar syntax.
+fn is_json(path: &str) -> bool {
+    path.ends_with(".json")
+}
+
 fn parse_policies(path: &str, text: &str) -> Result<PolicySet, CaseError> {
-    if path.ends_with(".json") {
+    if is_json(path) {
         PolicySet::from_json_str(text).map_err(|e| input_error(path, e))
     } else {
         text.parse().map_err(|e| input_error(path, e))

@@ -11,8 +11,12 @@ pub(super) struct TestFile {
     pub(super) policies: String,
     /// Path of the entities.
     pub(super) entities: String,
-    /// Path of the schema.
-    pub(super) schema: String,
+    /// Path of template links, in the format of the `cedar` command line. Not in the public format.
+    #[serde(default)]
+    pub(super) template_linked: Option<String>,
+    /// Path of the schema; in the public format there always is one.
+    #[serde(default)]
+    pub(super) schema: Option<String>,
     /// Whether the policies pass strict validation.
     pub(super) should_validate: bool,
     /// The requests, each with its expected answer.
@@ -32,7 +36,8 @@ pub(super) struct TestQuery {
     /// Whether the request is checked against the schema: yes, unless the file says otherwise.
     #[serde(default = "yes")]
     pub(super) validate_request: bool,
-    pub(super) decision: Decision,
+    /// In the public format there always is one; a request without is to be refused.
+    pub(super) decision: Option<Decision>,
     #[serde(default)]
     pub(super) reason: Vec<String>,
     #[serde(default)]

@@ -57,6 +57,8 @@ pub enum MismatchKind {
     },
     /// The engine refused the world or the request.
     Refused(EngineError),
+    /// The engine answered a request that is to be refused.
+    NotRefused(Answer),
     /// The engine answered otherwise.
     Answer {
         /// What the file says.
@@ -112,6 +114,11 @@ impl fmt::Display for Mismatch {
                 writeln!(f, "  got:      it {got}")?;
             }
             MismatchKind::Refused(error) => writeln!(f, "  {error}")?,
+            MismatchKind::NotRefused(got) => {
+                let failed = got.errors.keys();
+                write!(f, "  expected: the request is refused\n  got:      ")?;
+                line(f, got.decision, &got.reasons, failed)?;
+            }
             MismatchKind::Answer { expected, got } => {
                 let failed = got.errors.keys();
                 write!(f, "  expected: ")?;

@@ -9,10 +9,7 @@ use std::thread;
 use super::case::{Case, Query, SchemaCache, Validation};
 use super::report::{Mismatch, MismatchKind, Report};
 use super::source::Suite;
-use crate::engines::{Answer, EngineError, Loaded, TestEngine};
-
-/// The engine whose texts of evaluation errors count.
-const JUDGE: &str = "cedar";
+use crate::engines::{Answer, EngineError, JUDGE, TestEngine, Verdict};
 
 /// Stack of a worker, in bytes: cedar-policy's parser recurses on nested expressions.
 const WORKER_STACK: usize = 64 << 20;
@@ -81,8 +78,8 @@ impl Progress for () {
 
 /// Runs a plan on every engine, on `threads` threads.
 ///
-/// An engine named `cedar`, if there is one, is the judge of the texts of evaluation errors, which
-/// test files do not hold. It should come first.
+/// cedar-policy, if it is among the engines, is the judge of the kinds and texts of evaluation
+/// errors, which test files do not hold. It should come first.
 pub fn run(
     plan: &Plan<'_>,
     engines: &[Box<dyn TestEngine>],
@@ -179,10 +176,10 @@ impl TestRun<'_> {
         self.check_validation(case);
         let mut judged = HashMap::new();
         for engine in engines {
-            let name = engine.name();
+            let name = engine.modes().first().copied().unwrap_or_default();
             let run = AssertUnwindSafe(|| run_engine(engine.as_ref(), case));
             match catch_unwind(run) {
-                Ok(Ok(outcomes)) => self.check_outcomes(name, case, outcomes, &mut judged),
+                Ok(Ok(outcomes)) => self.check_outcomes(outcomes, &mut judged),
                 Ok(Err(error)) => self.found(name, None, MismatchKind::Refused(error)),
                 Err(_) => self.found(name, None, MismatchKind::Panicked),
             }
@@ -203,20 +200,14 @@ impl TestRun<'_> {
     }
 
     /// Compares an engine's outcomes. Answers of the judge go into `judged`, by request.
-    fn check_outcomes(
-        &mut self,
-        engine: &str,
-        case: &Case,
-        outcomes: Vec<Outcome>,
-        judged: &mut HashMap<usize, Answer>,
-    ) {
-        for (query, outcome) in case.queries.iter().zip(outcomes) {
+    fn check_outcomes(&mut self, outcomes: Vec<Outcome<'_>>, judged: &mut HashMap<usize, Answer>) {
+        for (mode, query, verdict) in outcomes {
             self.report.answers += 1;
-            if let Some(kind) = compare(query, judged.get(&query.index), &outcome) {
-                self.found(engine, Some(query), kind);
+            if let Some(kind) = compare(query, judged.get(&query.index), &verdict) {
+                self.found(mode, Some(query), kind);
             }
-            if let Ok(answer) = outcome
-                && engine == JUDGE
+            if let Ok(answer) = verdict
+                && mode == JUDGE
             {
                 judged.insert(query.index, answer);
             }
@@ -224,22 +215,33 @@ impl TestRun<'_> {
     }
 }
 
-type Outcome = Result<Answer, EngineError>;
+/// What a mode made of a request.
+type Outcome<'a> = (&'static str, &'a Query, Verdict);
 
-fn run_engine(engine: &dyn TestEngine, case: &Case) -> Result<Vec<Outcome>, EngineError> {
-    let mut loaded: Box<dyn Loaded> = engine.load(&case.world)?;
-    let queries = case.queries.iter();
-    Ok(queries.map(|q| loaded.authorize(&q.request)).collect())
+fn run_engine<'a>(
+    engine: &dyn TestEngine,
+    case: &'a Case,
+) -> Result<Vec<Outcome<'a>>, EngineError> {
+    let mut loaded = engine.load(&case.world)?;
+    let mut outcomes = Vec::new();
+    for query in &case.queries {
+        loaded.authorize(&query.request, &mut |mode, given| {
+            outcomes.push((mode, query, given.into()));
+        });
+    }
+    Ok(outcomes)
 }
 
-fn compare(query: &Query, judge: Option<&Answer>, outcome: &Outcome) -> Option<MismatchKind> {
-    let answer = match outcome {
-        Ok(answer) => answer,
-        Err(error) => return Some(MismatchKind::Refused(error.clone())),
+fn compare(query: &Query, judge: Option<&Answer>, verdict: &Verdict) -> Option<MismatchKind> {
+    let (expected, answer) = match (&query.expected, verdict) {
+        (Some(expected), Ok(answer)) => (expected, answer),
+        (None, Err(_)) => return None,
+        (None, Ok(answer)) => return Some(MismatchKind::NotRefused(answer.clone())),
+        (Some(_), Err(error)) => return Some(MismatchKind::Refused(error.clone())),
     };
-    if !query.expected.matches(answer) {
+    if !expected.matches(answer) {
         return Some(MismatchKind::Answer {
-            expected: query.expected.clone(),
+            expected: expected.clone(),
             got: answer.clone(),
         });
     }
@@ -249,7 +251,7 @@ fn compare(query: &Query, judge: Option<&Answer>, outcome: &Outcome) -> Option<M
         .next()
         .map(|((policy, expected), (_, got))| MismatchKind::Message {
             policy: policy.clone(),
-            expected: expected.clone(),
-            got: got.clone(),
+            expected: expected.to_string(),
+            got: got.to_string(),
         })
 }

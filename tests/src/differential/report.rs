@@ -1,16 +1,12 @@
 //! What came of many worlds, and how a mismatch is shown and kept.
 
+use super::folder::request_json;
 use super::{Difference, Mismatch, Outcome, Verdict};
-use crate::engines::Answer;
-use crate::generator::{Case, CaseRequest};
-use cedar_policy::{Decision, ValidationMode, Validator};
-use serde_json::{Value, json};
+use serde::{Deserialize, Serialize};
 use std::fmt;
-use std::io;
-use std::path::Path;
 
 /// The sums over many worlds.
-#[derive(Debug, Default)]
+#[derive(Debug, Default, Serialize, Deserialize)]
 pub struct Report {
     /// Worlds that cedar-policy loaded.
     pub worlds: usize,
@@ -20,6 +16,8 @@ pub struct Report {
     pub rejections: Vec<(u64, String)>,
     /// Requests asked, of which the refused ones were neither allowed nor denied.
     pub requests: usize,
+    /// Answers compared with cedar-policy's.
+    pub answers: usize,
     /// Requests allowed.
     pub allows: usize,
     /// Requests denied.
@@ -30,7 +28,8 @@ pub struct Report {
     pub refused: usize,
     /// Requests left out, because cedar-policy ran out of stack.
     pub skipped: usize,
-    /// All mismatches, the first of each world and engine, by seed.
+    /// All mismatches, the first of each world and mode, by seed.
+    #[serde(skip)]
     pub mismatches: Vec<Mismatch>,
 }
 
@@ -49,6 +48,7 @@ impl Report {
             None => self.worlds += 1,
         }
         self.requests += outcome.requests;
+        self.answers += outcome.answers;
         self.allows += outcome.allows;
         self.denies += outcome.denies;
         self.errors += outcome.errors;
@@ -63,12 +63,22 @@ impl Report {
         self.rejected += other.rejected;
         self.rejections.extend(other.rejections);
         self.requests += other.requests;
+        self.answers += other.answers;
         self.allows += other.allows;
         self.denies += other.denies;
         self.errors += other.errors;
         self.refused += other.refused;
         self.skipped += other.skipped;
         self.mismatches.extend(other.mismatches);
+    }
+
+    /// The same without the mismatches themselves.
+    pub(super) fn counts(&self) -> Self {
+        Self {
+            mismatches: Vec::new(),
+            rejections: self.rejections.clone(),
+            ..*self
+        }
     }
 
     /// Puts everything in the order of seeds, which threads do not keep.
@@ -84,13 +94,14 @@ impl fmt::Display for Report {
         write!(
             f,
             "{} worlds, {} requests ({} allowed, {} denied, {} with errors, {} refused), \
-             {} mismatches",
+             {} answers compared, {} mismatches",
             self.worlds,
             self.requests,
             self.allows,
             self.denies,
             self.errors,
             self.refused,
+            self.answers,
             self.mismatches.len()
         )?;
         if self.skipped > 0 {
@@ -154,106 +165,4 @@ impl fmt::Display for Shown<'_> {
             Err(error) => write!(f, "{error}"),
         }
     }
-}
-
-/// A request as the integration-test format has it, without its answer.
-fn request_json(case: &Case, request: &CaseRequest) -> Value {
-    let uid = |position: usize| {
-        let uid = case.uids.get(position);
-        uid.map(|uid| json!({"type": &*uid.type_name, "id": &*uid.id}))
-    };
-    let context = case.contexts.get(request.context);
-    let context: Option<Value> = context.and_then(|text| serde_json::from_str(text).ok());
-    json!({
-        "description": "",
-        "principal": uid(request.principal),
-        "action": uid(request.action),
-        "resource": uid(request.resource),
-        "context": context,
-        "validateRequest": request.validate,
-    })
-}
-
-impl Mismatch {
-    /// Writes the case as a test in the public integration-test format: `<name>.json` in `folder`,
-    /// and the files it refers to in `<folder>/<name>/`.
-    ///
-    /// Paths in the test are relative to `folder`. The test holds the failing request with the
-    /// judge's answer, or all requests where there is no single one. The public format knows
-    /// neither worlds without a schema nor links: without a schema the key `schema` is absent, and
-    /// links are a file named by the key `templateLinked`, in the format of the `cedar` command
-    /// line's option of that name.
-    ///
-    /// # Errors
-    ///
-    /// Those of writing files.
-    pub fn write(&self, folder: &Path, name: &str) -> io::Result<()> {
-        let case = &self.case;
-        let files = folder.join(name);
-        std::fs::create_dir_all(&files)?;
-        std::fs::write(
-            files.join("policies.cedar"),
-            case.policies.join("\n") + "\n",
-        )?;
-        std::fs::write(
-            files.join("entities.json"),
-            case.entities.json_array() + "\n",
-        )?;
-        let mut test = json!({
-            "policies": format!("{name}/policies.cedar"),
-            "entities": format!("{name}/entities.json"),
-            "shouldValidate": should_validate(case),
-            "requests": self.requests_json(),
-        });
-        if let Some(schema) = &case.schema {
-            std::fs::write(files.join("schema.json"), format!("{schema}\n"))?;
-            test["schema"] = format!("{name}/schema.json").into();
-        }
-        if !case.links.is_empty() {
-            std::fs::write(files.join("links.json"), case.links_json() + "\n")?;
-            test["templateLinked"] = format!("{name}/links.json").into();
-        }
-        let text = serde_json::to_string_pretty(&test)?;
-        std::fs::write(folder.join(format!("{name}.json")), text + "\n")
-    }
-
-    fn requests_json(&self) -> Vec<Value> {
-        match &self.difference {
-            Difference::Answer {
-                request,
-                expected: Ok(expected),
-                ..
-            } => {
-                let request = self.case.requests.get(*request);
-                let request = request.map(|r| with_answer(request_json(&self.case, r), expected));
-                request.into_iter().collect()
-            }
-            _ => {
-                let requests = self.case.requests.iter();
-                requests.map(|r| request_json(&self.case, r)).collect()
-            }
-        }
-    }
-}
-
-fn with_answer(mut request: Value, answer: &Answer) -> Value {
-    let allowed = answer.decision == Decision::Allow;
-    request["decision"] = if allowed { "allow" } else { "deny" }.into();
-    request["reason"] = json!(answer.reasons);
-    request["errors"] = json!(answer.errors.keys().collect::<Vec<_>>());
-    request
-}
-
-/// Whether the policies pass strict validation; without a schema they cannot.
-fn should_validate(case: &Case) -> bool {
-    let Ok(loaded) = case.load() else {
-        return false;
-    };
-    let Some(schema) = loaded.world.schema else {
-        return false;
-    };
-    let validator = Validator::new(schema.as_ref().clone());
-    validator
-        .validate(&loaded.world.policies, ValidationMode::Strict)
-        .validation_passed()
 }

@@ -1,5 +1,7 @@
 //! Makes a mismatch small.
 
+mod data;
+
 use super::{Difference, Mismatch, run_case};
 use crate::engines::TestEngine;
 use crate::generator::{Case, Pieces};
@@ -16,8 +18,8 @@ pub struct Reduction {
 }
 
 /// Reduces a mismatch greedily: fewer requests, policies, links and entities, no schema, wider
-/// scopes, fewer clauses and smaller conditions, as long as the engine still differs from cedar-policy in some
-/// way.
+/// scopes, fewer clauses and smaller conditions, fewer attributes and parents, as long as the engine
+/// still differs from cedar-policy in some way.
 ///
 /// `engines` must hold the mismatch's engine; only that one is asked. At most `tries` cases are
 /// tried. If the mismatch does not show again, it comes back as it was.
@@ -41,7 +43,9 @@ pub fn shrink(
             | search.drop_links()
             | search.drop_entities()
             | search.drop_schema()
-            | search.shrink_conditions();
+            | search.shrink_conditions()
+            | search.shrink_entities()
+            | search.shrink_context();
         if !progress || search.tried >= tries || search.tried == before {
             break;
         }

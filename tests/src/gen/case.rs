@@ -32,7 +32,7 @@ pub struct Case {
 }
 
 /// A request, by positions in its [`Case`].
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct CaseRequest {
     /// The principal's position in [`Case::uids`].
     pub principal: usize,
@@ -112,23 +112,24 @@ impl Case {
     /// Many requests share uids and contexts, so each is read only once.
     fn load_requests(&self, schema: Option<&Schema>) -> Result<Vec<TestRequest>, CaseError> {
         let uids: Vec<EntityUid> = self.uids.iter().map(entity_uid).collect::<Result<_, _>>()?;
-        let texts: Vec<String> = self.uids.iter().map(UidText::to_string).collect();
-        let jsons: Vec<serde_json::Value> = self
+        let texts = self.uids.iter().map(|uid| Arc::from(uid.to_string()));
+        let texts: Vec<Arc<str>> = texts.collect();
+        let jsons: Vec<Arc<serde_json::Value>> = self
             .contexts
             .iter()
-            .map(|context| serde_json::from_str(context).unwrap_or_default())
+            .map(|context| Arc::new(serde_json::from_str(context).unwrap_or_default()))
             .collect();
         let mut contexts: HashMap<(usize, usize), Result<Context, EngineError>> = HashMap::new();
         let mut requests = Vec::with_capacity(self.requests.len());
         for request in &self.requests {
             let uid = |position: usize| uids.get(position).cloned().ok_or_else(missing);
-            let text = |position: usize| texts.get(position).cloned().unwrap_or_default();
+            let text = |position: usize| texts.get(position).cloned().ok_or_else(missing);
             let json = jsons.get(request.context).cloned().unwrap_or_default();
             let action = uid(request.action)?;
             // Without a schema the action makes no difference to how a context is read.
             let key = (request.context, schema.map_or(0, |_| request.action));
             let context = contexts.entry(key).or_insert_with(|| {
-                Context::from_json_value(json.clone(), schema.map(|schema| (schema, &action)))
+                Context::from_json_value((*json).clone(), schema.map(|schema| (schema, &action)))
                     .map_err(EngineError::request)
             });
             let (principal, resource) = (uid(request.principal)?, uid(request.resource)?);
@@ -138,9 +139,9 @@ impl Case {
                     .map_err(EngineError::request)
             });
             requests.push(TestRequest {
-                principal: text(request.principal),
-                action: text(request.action),
-                resource: text(request.resource),
+                principal: text(request.principal)?,
+                action: text(request.action)?,
+                resource: text(request.resource)?,
                 context: json,
                 validate: request.validate,
                 parsed,

@@ -152,8 +152,8 @@ impl Default for Sizes {
             policies: 10,
             many_policies: 200,
             entities: 24,
-            min_requests: 50,
-            max_requests: 200,
+            min_requests: 200,
+            max_requests: 1200,
             depth: 4,
             nodes: 24,
         }

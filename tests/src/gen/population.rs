@@ -218,7 +218,7 @@ impl Population {
                 });
                 continue;
             }
-            for _ in 0..rng.between(2, 5) {
+            for _ in 0..rng.between(2, 12) {
                 let fields = declared.as_ref();
                 let fields = fields.map(|fields| self.fields(rng, knobs, fields));
                 self.contexts.push(Context {

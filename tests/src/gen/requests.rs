@@ -6,9 +6,10 @@ use super::model::Action;
 use super::paths::Witness;
 use super::population::{Context, Population};
 use super::rng::Rng;
+use std::collections::HashSet;
 
 /// How many of the first requests policies are written for; many later ones are close to one.
-const WITNESSES: usize = 12;
+const WITNESSES: usize = 20;
 
 /// Requests, and the contexts they refer to as JSON.
 pub(super) fn make(
@@ -26,7 +27,12 @@ pub(super) fn make(
     let all_validated = rng.chance(knobs.validated);
     let count = rng.between(knobs.sizes.min_requests, knobs.sizes.max_requests);
     let mut requests: Vec<CaseRequest> = Vec::with_capacity(count);
-    for _ in 0..count {
+    let mut known = HashSet::with_capacity(count);
+    // A small world has fewer different requests than asked for.
+    for _ in 0..count * 2 {
+        if requests.len() == count {
+            break;
+        }
         let witnesses = requests.get(..WITNESSES).unwrap_or_default();
         let near = match rng.pick(witnesses) {
             Some(witness) if rng.one_in(2) => near(rng, world, *witness),
@@ -40,7 +46,10 @@ pub(super) fn make(
         if requests.len() >= WITNESSES && rng.chance(knobs.spoiled_requests) {
             spoil(rng, world, &mut request);
         }
-        requests.push(request);
+        // Witnesses may be alike: conditions are to hold for the same request more often.
+        if known.insert(request) || requests.len() < WITNESSES {
+            requests.push(request);
+        }
     }
     (requests, contexts)
 }

@@ -256,7 +256,10 @@ fn write(out: &mut impl Write, answer: &Result<Answer, RequestProblem>) -> io::R
                 },
                 reason: answer.reasons.iter().map(String::as_str).collect(),
                 errors: errors
-                    .map(|(policy, message)| ErrorEntry { policy, message })
+                    .map(|(policy, failure)| ErrorEntry {
+                        policy,
+                        message: &failure.text,
+                    })
                     .collect(),
             };
             serde_json::to_writer(&mut *out, &line)?;

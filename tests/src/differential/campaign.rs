@@ -1,0 +1,158 @@
+//! Long runs: block by block, with a state that a later run goes on from.
+
+use super::{Mismatch, Report, run};
+use crate::engines::{CedarEngine, CedarjitEngine, TestEngine};
+use crate::generator::Knobs;
+use serde::{Deserialize, Serialize};
+use std::io;
+use std::num::NonZero;
+use std::path::{Path, PathBuf};
+
+/// Worlds in a block: a run that is ended loses less than one block.
+const BLOCK: u64 = 500;
+
+/// Mismatches after which a campaign gives up: each is kept with its world.
+const TOO_MANY: usize = 100;
+
+/// What a campaign runs.
+#[derive(Debug, Clone)]
+pub struct Campaign {
+    /// How worlds are made.
+    pub knobs: Knobs,
+    /// Threads to use.
+    pub threads: usize,
+    /// Ends with the block in which this many requests are reached, those of earlier runs included.
+    pub requests: usize,
+    /// The modes that read texts get every so manyth request and world.
+    pub sample: NonZero<usize>,
+    /// Where the state is kept, if it is.
+    pub state: Option<PathBuf>,
+}
+
+/// Where a campaign has got to.
+#[derive(Debug, Default, Serialize, Deserialize)]
+pub struct State {
+    /// The first seed that was not run.
+    pub next_seed: u64,
+    /// Seconds that it took so far.
+    pub seconds: f64,
+    /// What came of the seeds before.
+    pub report: Report,
+    /// Mismatches of earlier runs, as seed and mode.
+    pub earlier: Vec<(u64, String)>,
+}
+
+/// Why a campaign could not go on from, or keep, its state.
+#[derive(Debug, thiserror::Error)]
+pub enum StateError {
+    /// The file could not be read or written.
+    #[error("cannot use the campaign's state {}: {cause}", path.display())]
+    Io {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        #[source]
+        cause: io::Error,
+    },
+    /// The file does not hold a state.
+    #[error("{} is not a campaign's state: {cause}; remove it to start anew", path.display())]
+    Format {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        #[source]
+        cause: serde_json::Error,
+    },
+}
+
+/// The engines of a campaign: all of them, the ones that mostly test parsers on a sample.
+pub fn engines(sample: NonZero<usize>) -> Vec<Box<dyn TestEngine>> {
+    vec![Box::new(CedarjitEngine::default().sampled(sample))]
+}
+
+impl Campaign {
+    /// Runs until enough requests were compared, and tells `progress` the state after each block.
+    ///
+    /// # Errors
+    /// When the state cannot be read or written.
+    pub fn run(&self, progress: &mut dyn FnMut(&State)) -> Result<State, StateError> {
+        let mut state = match &self.state {
+            Some(path) => State::read(path)?,
+            None => State::default(),
+        };
+        let engines = engines(self.sample);
+        progress(&state);
+        while state.report.requests < self.requests && state.report.mismatches.len() < TOO_MANY {
+            let started = std::time::Instant::now();
+            let seeds = state.next_seed..state.next_seed + BLOCK;
+            state.next_seed = seeds.end;
+            let block = run(seeds, self.threads, &CedarEngine, &engines, &self.knobs);
+            state.report.merge(block);
+            state.seconds += started.elapsed().as_secs_f64();
+            if let Some(path) = &self.state {
+                state.write(path)?;
+            }
+            progress(&state);
+        }
+        Ok(state)
+    }
+}
+
+impl State {
+    /// The state in a file; a new one if there is no such file.
+    fn read(path: &Path) -> Result<Self, StateError> {
+        let text = match std::fs::read_to_string(path) {
+            Ok(text) => text,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Self::default()),
+            Err(cause) => return Err(StateError::io(path, cause)),
+        };
+        serde_json::from_str(&text).map_err(|cause| StateError::Format {
+            path: path.to_owned(),
+            cause,
+        })
+    }
+
+    /// Replaces the file, so that it holds a whole state at any time.
+    fn write(&self, path: &Path) -> Result<(), StateError> {
+        let found = self.report.mismatches.iter();
+        let found = found.map(|m| (m.seed.unwrap_or_default(), m.engine.clone()));
+        let kept = Self {
+            next_seed: self.next_seed,
+            seconds: self.seconds,
+            report: self.report.counts(),
+            earlier: self.earlier.iter().cloned().chain(found).collect(),
+        };
+        let mut beside = path.as_os_str().to_owned();
+        beside.push(".new");
+        let write = || {
+            let text = serde_json::to_string_pretty(&kept)?;
+            std::fs::write(&beside, text)?;
+            std::fs::rename(&beside, path)
+        };
+        write().map_err(|cause| StateError::io(path, cause))
+    }
+
+    /// The mismatches found by this run.
+    pub fn mismatches(&self) -> &[Mismatch] {
+        &self.report.mismatches
+    }
+
+    /// Whether no run of the campaign found a mismatch, and cedar-policy took every world.
+    pub fn passed(&self) -> bool {
+        self.earlier.is_empty() && self.report.mismatches.is_empty() && self.report.rejected == 0
+    }
+
+    /// Requests compared for each second that the campaign took.
+    pub fn rate(&self) -> f64 {
+        self.report.requests as f64 / self.seconds.max(f64::MIN_POSITIVE)
+    }
+}
+
+impl StateError {
+    fn io(path: &Path, cause: io::Error) -> Self {
+        Self::Io {
+            path: path.to_owned(),
+            cause,
+        }
+    }
+}

@@ -1,0 +1,329 @@
+//! cedarjit, in every way in which it can be asked.
+
+use super::{Answer, Answers, EngineError, Given, Loaded, SchemaText, TestEngine, TestRequest};
+use super::{World, updates::updated};
+use ::cedarjit::{BoundRequest, Engine, EngineBuilder, Scratch, Snapshot};
+use cedar_policy::Response;
+use std::num::NonZero;
+use std::sync::Arc;
+
+macro_rules! modes {
+    ($($(#[doc = $doc:literal])+ $mode:ident = $name:literal,)+) => {
+        /// A way in which cedarjit decides.
+        #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+        pub enum Mode {
+            $($(#[doc = $doc])+ $mode,)+
+        }
+
+        impl Mode {
+            /// Every mode.
+            pub const ALL: &'static [Self] = &[$(Self::$mode),+];
+
+            /// The mode's name.
+            pub fn name(self) -> &'static str {
+                match self {
+                    $(Self::$mode => $name,)+
+                }
+            }
+        }
+    };
+}
+
+modes! {
+    /// Code typed by the schema, behind the scope index.
+    Native = "native",
+    /// The same code on every policy of the action.
+    IndexOff = "index-off",
+    /// The interpreter.
+    Interpreter = "interpreter",
+    /// Typed code, on requests that the engine reads itself from uid texts and JSON.
+    Strings = "strings",
+    /// Code that knows no schema's types; also on requests that do not fit the schema.
+    Untyped = "untyped",
+    /// `Engine::is_authorized`, its response converted into cedar-policy's.
+    Facade = "facade",
+    /// An engine that came to the world by updates.
+    Updated = "updated",
+    /// An engine that read policies, links, entities and schema from text itself.
+    Texts = "texts",
+}
+
+impl Mode {
+    /// The mode of that name.
+    pub fn by_name(name: &str) -> Option<Self> {
+        Self::ALL.iter().copied().find(|mode| mode.name() == name)
+    }
+}
+
+/// This project's engine.
+#[derive(Debug, Clone)]
+pub struct CedarjitEngine {
+    modes: Vec<Mode>,
+    sample: NonZero<usize>,
+}
+
+impl Default for CedarjitEngine {
+    /// All modes.
+    fn default() -> Self {
+        Self::of(Mode::ALL)
+    }
+}
+
+impl CedarjitEngine {
+    /// Only these modes.
+    pub fn of(modes: &[Mode]) -> Self {
+        Self {
+            modes: modes.to_vec(),
+            sample: NonZero::<usize>::MIN,
+        }
+    }
+
+    /// Asks the modes that spend most of their time in cedar-policy's parsers only for each
+    /// `sample`-th request that cedar-policy accepts, and loads a world from texts or by updates
+    /// only if the length of its policies falls on a multiple of `sample`: both follow from the
+    /// world alone.
+    #[must_use]
+    pub fn sampled(self, sample: NonZero<usize>) -> Self {
+        Self { sample, ..self }
+    }
+
+    fn uses(&self, modes: &[Mode]) -> bool {
+        modes.iter().any(|mode| self.modes.contains(mode))
+    }
+
+    /// Whether the modes that take an engine of their own get one for this world.
+    fn in_sample(&self, world: &World) -> bool {
+        let length = world.texts.policies.as_ref().map_or(0, String::len);
+        length.is_multiple_of(self.sample.get())
+    }
+}
+
+impl TestEngine for CedarjitEngine {
+    fn modes(&self) -> Vec<&'static str> {
+        self.modes.iter().map(|mode| mode.name()).collect()
+    }
+
+    fn load(&self, world: &World) -> Result<Box<dyn Loaded>, EngineError> {
+        // The text tells the types of attributes; `Schema` does not.
+        let typed = self.uses(&[
+            Mode::Native,
+            Mode::IndexOff,
+            Mode::Interpreter,
+            Mode::Strings,
+        ]);
+        let typed = typed.then(|| {
+            let builder = with_schema(world).policies(&world.policies);
+            builder.entities(world.entities.clone())
+        });
+        let typed = typed.map(Ready::build).transpose()?;
+        let shared = typed.as_ref().filter(|_| world.texts.schema.is_none());
+        let untyped = match shared {
+            Some(shared) => Some(shared.clone()),
+            None if self.uses(&[Mode::Untyped, Mode::Facade]) => {
+                let parsed = Engine::builder()
+                    .policies(&world.policies)
+                    .entities(world.entities.clone());
+                Some(Ready::build(with_schema_value(parsed, world))?)
+            }
+            None => None,
+        };
+        let texts = &world.texts;
+        // Where policies have an `@id` it names them for the builder, but not in the test formats.
+        let by_position = |text: &String| !text.contains("@id");
+        let has_texts =
+            texts.policies.as_ref().is_some_and(by_position) && texts.entities.is_some();
+        let in_sample = self.in_sample(world);
+        let texts = match self.uses(&[Mode::Texts]) && in_sample && has_texts {
+            true => Some(Ready::build(from_texts(world))?),
+            false => None,
+        };
+        let updated = match self.uses(&[Mode::Updated]) && in_sample {
+            true => Some(Ready::new(updated(world, with_schema(world))?)),
+            false => None,
+        };
+        Ok(Box::new(LoadedCedarjit {
+            modes: self.clone(),
+            typed,
+            untyped,
+            texts,
+            updated,
+            asked: 0,
+            scratch: Scratch::default(),
+        }))
+    }
+}
+
+/// A builder with the world's schema, as text if there is one.
+fn with_schema(world: &World) -> EngineBuilder {
+    match &world.texts.schema {
+        Some(SchemaText::Cedar(text)) => Engine::builder().schema_str(text),
+        Some(SchemaText::Json(text)) => Engine::builder().schema_json(text),
+        None => with_schema_value(Engine::builder(), world),
+    }
+}
+
+fn with_schema_value(builder: EngineBuilder, world: &World) -> EngineBuilder {
+    match &world.schema {
+        Some(schema) => builder.schema(schema),
+        None => builder,
+    }
+}
+
+fn from_texts(world: &World) -> EngineBuilder {
+    let texts = &world.texts;
+    let builder = with_schema(world)
+        .policies_str(texts.policies.as_deref().unwrap_or_default())
+        .entities_json(texts.entities.as_deref().unwrap_or_default());
+    match &texts.links {
+        Some(links) => builder.links_json(links),
+        None => builder,
+    }
+}
+
+/// An engine and its state.
+#[derive(Clone)]
+struct Ready {
+    engine: Engine,
+    snapshot: Arc<Snapshot>,
+}
+
+impl Ready {
+    fn build(builder: EngineBuilder) -> Result<Self, EngineError> {
+        let engine = builder.build().map_err(EngineError::load)?;
+        Ok(Self::new(engine))
+    }
+
+    fn new(engine: Engine) -> Self {
+        Self {
+            snapshot: engine.snapshot(),
+            engine,
+        }
+    }
+
+    fn bind(&self, request: &cedar_policy::Request) -> Result<BoundRequest, EngineError> {
+        self.snapshot.bind(request).map_err(EngineError::request)
+    }
+
+    fn bind_texts(&self, request: &TestRequest) -> Result<BoundRequest, EngineError> {
+        let TestRequest {
+            principal,
+            action,
+            resource,
+            context,
+            validate,
+            ..
+        } = request;
+        self.snapshot
+            .bind_json(principal, action, resource, context, *validate)
+            .map_err(EngineError::request)
+    }
+}
+
+struct LoadedCedarjit {
+    modes: CedarjitEngine,
+    typed: Option<Ready>,
+    untyped: Option<Ready>,
+    texts: Option<Ready>,
+    updated: Option<Ready>,
+    /// How many requests were asked.
+    asked: usize,
+    scratch: Scratch,
+}
+
+impl Loaded for LoadedCedarjit {
+    fn authorize(&mut self, request: &TestRequest, answers: &mut Answers<'_>) {
+        let sampled = request.parsed.is_err() || self.asked.is_multiple_of(self.modes.sample.get());
+        self.asked += 1;
+        self.typed_modes(request, answers);
+        self.untyped_modes(request, sampled, answers);
+        if sampled {
+            self.reading_modes(request, answers);
+        }
+    }
+}
+
+impl LoadedCedarjit {
+    fn has(&self, mode: Mode) -> bool {
+        self.modes.modes.contains(&mode)
+    }
+
+    /// The modes that share the typed snapshot and one bound request.
+    fn typed_modes(&mut self, request: &TestRequest, answers: &mut Answers<'_>) {
+        let Some(ready) = &self.typed else {
+            return;
+        };
+        let bound = request.parsed.as_ref().map_err(Clone::clone);
+        let bound = bound.and_then(|request| ready.bind(request));
+        let mut texts = true;
+        for mode in [Mode::Native, Mode::IndexOff, Mode::Interpreter] {
+            if !self.modes.modes.contains(&mode) {
+                continue;
+            }
+            let scratch = &mut self.scratch;
+            let evaluation = bound.as_ref().map(|bound| match mode {
+                Mode::Native => bound.evaluate(scratch),
+                Mode::IndexOff => bound.evaluate_unindexed(scratch),
+                _ => bound.interpret(scratch),
+            });
+            let given = match evaluation {
+                Ok(evaluation) => Given::Evaluation { evaluation, texts },
+                Err(error) => Given::Refused(error.clone()),
+            };
+            answers(mode.name(), given);
+            texts = false;
+        }
+    }
+
+    /// The modes that bind cedar-policy's request to a snapshot of their own.
+    fn untyped_modes(&mut self, request: &TestRequest, sampled: bool, answers: &mut Answers<'_>) {
+        let request = request.parsed.as_ref().map_err(Clone::clone);
+        let untyped = self.untyped.as_ref().filter(|_| self.has(Mode::Untyped));
+        let evaluating = [
+            (Mode::Untyped, untyped),
+            (Mode::Updated, self.updated.as_ref()),
+        ];
+        for (mode, ready) in evaluating {
+            let Some(ready) = ready else {
+                continue;
+            };
+            let bound = request.clone().and_then(|request| ready.bind(request));
+            evaluate(mode, bound, &mut self.scratch, answers);
+        }
+        let facade = self.untyped.as_ref().filter(|_| self.has(Mode::Facade));
+        if let Some(ready) = facade.filter(|_| sampled) {
+            let verdict = request.map(|request| {
+                let response = ready.engine.is_authorized(request);
+                Answer::from(&Response::from(&response))
+            });
+            answers(Mode::Facade.name(), verdict.into());
+        }
+    }
+
+    /// The modes in which the engine reads the request itself.
+    fn reading_modes(&mut self, request: &TestRequest, answers: &mut Answers<'_>) {
+        let strings = self.typed.as_ref().filter(|_| self.has(Mode::Strings));
+        let readers = [(Mode::Strings, strings), (Mode::Texts, self.texts.as_ref())];
+        for (mode, ready) in readers {
+            if let Some(ready) = ready {
+                evaluate(mode, ready.bind_texts(request), &mut self.scratch, answers);
+            }
+        }
+    }
+}
+
+/// Evaluates natively, and tells the answer or the refusal.
+fn evaluate(
+    mode: Mode,
+    bound: Result<BoundRequest, EngineError>,
+    scratch: &mut Scratch,
+    answers: &mut Answers<'_>,
+) {
+    let given = match &bound {
+        Ok(bound) => Given::Evaluation {
+            evaluation: bound.evaluate(scratch),
+            texts: true,
+        },
+        Err(error) => Given::Refused(error.clone()),
+    };
+    answers(mode.name(), given);
+}
