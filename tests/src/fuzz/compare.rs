@@ -67,7 +67,7 @@ pub(super) fn build_is_limit(error: &BuildError) -> bool {
             error.kind(),
             LoadErrorKind::TooDeep { .. } | LoadErrorKind::Limit(_) | LoadErrorKind::Capacity(_)
         ),
-        BuildError::Capacity(_) => true,
+        BuildError::Capacity(_) | BuildError::Limit(_) => true,
         _ => false,
     }
 }

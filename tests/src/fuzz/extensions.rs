@@ -73,7 +73,10 @@ fn load(conditions: &[&str]) -> Vec<(String, Box<dyn Loaded>)> {
         Ok(loaded) => (engine.name().to_owned(), loaded),
         Err(error) => panic!("{}: {error}", engine.name()),
     };
-    engines().iter().map(|engine| load(engine.as_ref())).collect()
+    engines()
+        .iter()
+        .map(|engine| load(engine.as_ref()))
+        .collect()
 }
 
 fn world(policies: &str) -> Option<World> {
@@ -162,7 +165,9 @@ fn like(text: &str, patterns: &str) {
         return;
     };
     let request = request(json!({"a": text}));
-    let judged = CedarEngine.load(&world).map(|mut judge| judge.authorize(&request));
+    let judged = CedarEngine
+        .load(&world)
+        .map(|mut judge| judge.authorize(&request));
     assert!(matches!(judged, Ok(Ok(_))), "{text:?} like {patterns:?}");
     compare(&world, &[request]);
 }
@@ -184,8 +189,24 @@ fn push_pattern(out: &mut String, pattern: &str) {
 
 pub(super) fn seeds() -> Vec<Vec<u8>> {
     let texts: [(u8, &[&str]); 5] = [
-        (0, &["1.5\n1.50", "-0.0001\n922337203685477.5807", "1.23456\n.", "٣.٣\n0.0"]),
-        (1, &["10.0.0.0/8\n10.1.2.3", "::1\n::/0", "ff00::/8\n::ffff:1.2.3.4", "1.2.3\n/"]),
+        (
+            0,
+            &[
+                "1.5\n1.50",
+                "-0.0001\n922337203685477.5807",
+                "1.23456\n.",
+                "٣.٣\n0.0",
+            ],
+        ),
+        (
+            1,
+            &[
+                "10.0.0.0/8\n10.1.2.3",
+                "::1\n::/0",
+                "ff00::/8\n::ffff:1.2.3.4",
+                "1.2.3\n/",
+            ],
+        ),
         (
             2,
             &[
@@ -195,11 +216,26 @@ pub(super) fn seeds() -> Vec<Vec<u8>> {
                 "0000-01-01\n-9223372036854775808ms",
             ],
         ),
-        (3, &["1d2h3m4s5ms\n90ms", "-1h\n60m", "9223372036854775807ms\n1ms", "1m1h\n"]),
-        (4, &["aaab\n*a*b\na*\n\\*", "é\u{301}\n*\\u{301}\né*", "a*\\b\na\\*\\\\b\n\\x61*"]),
+        (
+            3,
+            &[
+                "1d2h3m4s5ms\n90ms",
+                "-1h\n60m",
+                "9223372036854775807ms\n1ms",
+                "1m1h\n",
+            ],
+        ),
+        (
+            4,
+            &[
+                "aaab\n*a*b\na*\n\\*",
+                "é\u{301}\n*\\u{301}\né*",
+                "a*\\b\na\\*\\\\b\n\\x61*",
+            ],
+        ),
     ];
-    let seeds = texts.into_iter().flat_map(|(mode, texts)| {
-        texts.iter().map(move |text| with_mode(mode, text))
-    });
+    let seeds = texts
+        .into_iter()
+        .flat_map(|(mode, texts)| texts.iter().map(move |text| with_mode(mode, text)));
     seeds.collect()
 }

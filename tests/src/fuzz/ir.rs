@@ -69,7 +69,7 @@ const TEXTS: &[&str] = &[
      v2: any! = get_attr v1, \"a\"\nv3: bool! = like v2, c1\nreturn v3\n",
     "consts c0: set, c1: entity, c2: type\nv0: set = const c0\nv1: entity = const c1\n\
      v2: bool = is v1, c2\nv3: bool = contains v0, v1\nv4: bool = and v2, v3\nreturn v4\n",
-    "consts c0: decimal, c1: datetime, c2: duration, c3: ip\nv0: datetime = const c1\n\
+    "consts c0: decimal, c1: datetime, c2: duration, c3: ipaddr\nv0: datetime = const c1\n\
      v1: duration = const c2\nv2: datetime! = call offset v0, v1\nv3: bool! = less v2, v0\n\
      return v3\n",
 ];
@@ -84,4 +84,18 @@ pub(super) fn seeds() -> Vec<Vec<u8>> {
         seeds.push(body.to_string().into_bytes());
     }
     seeds
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn seeds_are_compiled() {
+        for seed in seeds() {
+            let text = String::from_utf8(seed).unwrap();
+            let body = parse(&text).unwrap_or_else(|error| panic!("{error}\n{text}"));
+            assert_eq!(verify(&body), Ok(()), "{text}");
+        }
+    }
 }

@@ -163,10 +163,7 @@ fn link(mut set: PolicySet, text: &str) -> Result<PolicySet, String> {
             };
             slots.insert(slot, uid.parse::<EntityUid>().map_err(described)?);
         }
-        let (template, id) = (
-            PolicyId::new(link.template_id),
-            PolicyId::new(link.link_id),
-        );
+        let (template, id) = (PolicyId::new(link.template_id), PolicyId::new(link.link_id));
         set.link(template, id, slots).map_err(described)?;
     }
     Ok(set)

@@ -230,7 +230,10 @@ pub(super) fn evaluate(
 /// A word for a constant slot of this kind.
 fn constant(kind: ConstKind, choice: usize, heap: &mut Heap) -> Option<u64> {
     let numbers = [0, 1, -1, i64::MAX, i64::MIN, 86_400_000];
-    let number = numbers.get(choice % numbers.len()).copied()?.cast_unsigned();
+    let number = numbers
+        .get(choice % numbers.len())
+        .copied()?
+        .cast_unsigned();
     let ty = match kind {
         ConstKind::Pattern | ConstKind::EntityType => return Some(choice as u64 % 7),
         ConstKind::Value(ty) => ty,
@@ -246,7 +249,12 @@ fn constant(kind: ConstKind, choice: usize, heap: &mut Heap) -> Option<u64> {
             elements.extend((choice % 5 == 4).then_some(Value::long(1)));
             heap.set(&[], &mut elements).ok()?.value(Tag::Set).word
         }
-        Type::Record => heap.record(&[], EMPTY_SHAPE, &[]).ok()?.value(Tag::Record).word,
+        Type::Record => {
+            heap.record(&[], EMPTY_SHAPE, &[])
+                .ok()?
+                .value(Tag::Record)
+                .word
+        }
         Type::Ip => heap.ip(&[], localhost()).ok()?.value(Tag::Ip).word,
         // The verifier admits no such slot.
         Type::Any => return None,
