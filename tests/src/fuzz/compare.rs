@@ -1,38 +1,77 @@
 //! Every engine against cedar-policy over one world.
 
 use crate::differential::Verdict;
-use crate::engines::{Answer, CedarEngine, EngineError, TestEngine, TestRequest, World, engines};
+use crate::engines::{
+    Answer, CedarEngine, EngineError, Loaded, TestEngine, TestRequest, World, WorldTexts, engines,
+};
 use cedarjit::BuildError;
 use cedarjit_frontend::load::{LoadErrorKind, ParseError, ParseErrorKind};
 
-/// Asks every engine every request.
-///
-/// # Panics
-/// When one answers differently, or refuses the world for another reason than a limit.
-pub(super) fn compare(world: &World, requests: &[TestRequest]) {
-    let mut judge = CedarEngine
-        .load(world)
-        .unwrap_or_else(|error| panic!("cedar-policy refuses its own values: {error}"));
-    let expected: Vec<Verdict> = requests.iter().map(|r| judge.authorize(r)).collect();
-    for engine in engines().iter().skip(1) {
-        let name = engine.name();
-        let mut loaded = match engine.load(world) {
-            Ok(loaded) => loaded,
-            Err(error) if is_limit(&error) => continue,
-            Err(error) => panic!("{name} refuses the world: {error}\n{:?}", world.texts),
-        };
-        for (request, expected) in requests.iter().zip(&expected) {
-            let got = loaded.authorize(request);
+/// All of this project's engines.
+pub(super) const ALL: &[&str] = &["native", "interpreter", "index-off", "facade"];
+
+/// Native code and the interpreter, where an input's world costs more than its requests.
+pub(super) const TWO: &[&str] = &["native", "interpreter"];
+
+/// Engines with one world loaded into all of them.
+pub(super) struct Panel {
+    judge: Box<dyn Loaded>,
+    engines: Vec<(String, Box<dyn Loaded>)>,
+    texts: WorldTexts,
+}
+
+impl Panel {
+    /// Loads a world into cedar-policy and the engines with these names.
+    ///
+    /// # Panics
+    /// When one refuses the world for another reason than a limit.
+    pub(super) fn new(world: &World, names: &[&str]) -> Self {
+        let judge = CedarEngine
+            .load(world)
+            .unwrap_or_else(|error| panic!("cedar-policy refuses its own values: {error}"));
+        let mut loaded = Vec::with_capacity(names.len());
+        for engine in engines().iter().filter(|e| names.contains(&e.name())) {
+            let name = engine.name();
+            match engine.load(world) {
+                Ok(engine) => loaded.push((name.to_owned(), engine)),
+                Err(error) if is_limit(&error) => {}
+                Err(error) => panic!("{name} refuses the world: {error}\n{:?}", world.texts),
+            }
+        }
+        Self {
+            judge,
+            engines: loaded,
+            texts: world.texts.clone(),
+        }
+    }
+
+    /// Asks everybody a request, and gives what cedar-policy says.
+    ///
+    /// # Panics
+    /// When an engine answers differently.
+    pub(super) fn ask(&mut self, request: &TestRequest) -> Verdict {
+        let expected = self.judge.authorize(request);
+        for (name, engine) in &mut self.engines {
+            let got = engine.authorize(request);
             assert!(
-                same(expected, &got),
+                same(&expected, &got),
                 "{name} differs\nrequest: {} {} {} {}\nexpected: {expected:?}\ngot: {got:?}\n{:?}",
                 request.principal,
                 request.action,
                 request.resource,
                 request.context,
-                world.texts,
+                self.texts,
             );
         }
+        expected
+    }
+}
+
+/// Asks the engines with these names every request; panics as [`Panel`] does.
+pub(super) fn compare(world: &World, requests: &[TestRequest], names: &[&str]) {
+    let mut panel = Panel::new(world, names);
+    for request in requests {
+        let _same_for_all = panel.ask(request);
     }
 }
 

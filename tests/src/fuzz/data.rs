@@ -1,13 +1,15 @@
 //! Entities, schemas, contexts and uids.
 
-use super::compare::{both, compare};
+use super::compare::{ALL, Panel, TWO, both, compare};
 use super::fixed::{CONTEXT, ENTITIES, POLICIES, SCHEMA, request, requests};
 use super::{split_mode, with_mode};
 use crate::engines::{SchemaText, TestRequest, World, WorldTexts};
 use cedar_policy::{Entities, PolicySet, Schema};
 use cedarjit_frontend::load::{self, SchemaFormat};
+use std::cell::RefCell;
 use std::error::Error;
 use std::sync::{Arc, LazyLock};
+use std::thread::LocalKey;
 
 const ORIGIN: &str = "fuzz";
 
@@ -48,7 +50,7 @@ fn entities(text: &str, schema_text: Option<&str>) {
     let world = world(theirs, schema.cloned(), schema_text.map(cedar_text));
     let mut asked = requests(schema);
     asked.extend(about(&world.entities));
-    compare(&world, &asked);
+    compare(&world, &asked, TWO);
 }
 
 /// Requests whose principal is one of these entities.
@@ -96,22 +98,41 @@ fn schema(text: &str, format: SchemaFormat) {
         return;
     };
     let asked = requests(Some(&theirs));
-    compare(&world(entities, Some(theirs), Some(text)), &asked);
+    compare(&world(entities, Some(theirs), Some(text)), &asked, TWO);
+}
+
+thread_local! {
+    /// The fixed world without its schema.
+    static UNTYPED: RefCell<Panel> = RefCell::new({
+        let entities = expect(Entities::from_json_str(ENTITIES, None));
+        Panel::new(&world(entities, None, None), ALL)
+    });
+
+    /// The fixed world with its schema.
+    static TYPED: RefCell<Panel> = RefCell::new({
+        let schema = &*FIXED_SCHEMA;
+        let entities = expect(Entities::from_json_str(ENTITIES, Some(schema)));
+        Panel::new(&world(entities, Some(schema.clone()), Some(cedar_text(SCHEMA))), ALL)
+    });
+}
+
+fn ask(panel: &'static LocalKey<RefCell<Panel>>, asked: &[TestRequest]) {
+    panel.with_borrow_mut(|panel| {
+        for request in asked {
+            let _same_for_all = panel.ask(request);
+        }
+    });
 }
 
 fn context(text: &str) {
     let Ok(json) = serde_json::from_str::<serde_json::Value>(text) else {
         return;
     };
-    let entities = expect(Entities::from_json_str(ENTITIES, None));
     let principal = r#"User::"a""#;
-    let asked = [request(principal, json.clone(), false, None)];
-    compare(&world(entities, None, None), &asked);
+    ask(&UNTYPED, &[request(principal, json.clone(), false, None)]);
     let schema = &*FIXED_SCHEMA;
-    let entities = expect(Entities::from_json_str(ENTITIES, Some(schema)));
     let asked = [false, true].map(|on| request(principal, json.clone(), on, Some(schema)));
-    let world = world(entities, Some(schema.clone()), Some(cedar_text(SCHEMA)));
-    compare(&world, &asked);
+    ask(&TYPED, &asked);
 }
 
 fn uid(text: &str) {
@@ -119,8 +140,7 @@ fn uid(text: &str) {
     let (user, view, doc) = (r#"User::"a""#, r#"Action::"view""#, r#"Doc::"d""#);
     let asked = [[text, view, doc], [user, text, doc], [user, view, text]]
         .map(|[p, a, r]| TestRequest::new(p, a, r, context.clone(), false, None));
-    let entities = expect(Entities::from_json_str(ENTITIES, None));
-    compare(&world(entities, None, None), &asked);
+    ask(&UNTYPED, &asked);
 }
 
 pub(super) fn seeds() -> Vec<Vec<u8>> {

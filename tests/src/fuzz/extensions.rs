@@ -1,8 +1,8 @@
 //! Extension values and `like`.
 
-use super::compare::compare;
+use super::compare::{ALL, Panel, TWO, compare};
 use super::{split_mode, with_mode};
-use crate::engines::{CedarEngine, Loaded, TestEngine, TestRequest, World, engines};
+use crate::engines::{TestRequest, World};
 use cedar_policy::{Entities, PolicySet};
 use cedarjit_ir::ext;
 use cedarjit_ir::heap::IpWords;
@@ -54,12 +54,12 @@ const DURATION: &[&str] = &[
 ];
 
 thread_local! {
-    /// Each engine with the conditions of each function, the judge first.
-    static LOADED: RefCell<Vec<Vec<(String, Box<dyn Loaded>)>>> =
+    /// The conditions of each function.
+    static PANELS: RefCell<Vec<Panel>> =
         RefCell::new([DECIMAL, IP, DATETIME, DURATION].map(load).into());
 }
 
-fn load(conditions: &[&str]) -> Vec<(String, Box<dyn Loaded>)> {
+fn load(conditions: &[&str]) -> Panel {
     let mut text = String::new();
     for condition in conditions {
         let written = writeln!(
@@ -69,14 +69,7 @@ fn load(conditions: &[&str]) -> Vec<(String, Box<dyn Loaded>)> {
         assert!(written.is_ok());
     }
     let world = world(&text).unwrap_or_else(|| panic!("the conditions must parse:\n{text}"));
-    let load = |engine: &dyn TestEngine| match engine.load(&world) {
-        Ok(loaded) => (engine.name().to_owned(), loaded),
-        Err(error) => panic!("{}: {error}", engine.name()),
-    };
-    engines()
-        .iter()
-        .map(|engine| load(engine.as_ref()))
-        .collect()
+    Panel::new(&world, ALL)
 }
 
 fn world(policies: &str) -> Option<World> {
@@ -128,23 +121,15 @@ fn spelled_out(ip: IpWords) -> String {
 fn call(mode: usize, a: &str, b: &str) {
     let (shown, n) = value(mode, a);
     let request = request(json!({"a": a, "b": b, "shown": shown, "n": n}));
-    LOADED.with_borrow_mut(|loaded| {
-        let Some(((_, judge), engines)) = loaded.get_mut(mode).and_then(|l| l.split_first_mut())
-        else {
-            return;
+    PANELS.with_borrow_mut(|panels| {
+        let verdict = panels.get_mut(mode).map(|panel| panel.ask(&request));
+        let Some(Ok(expected)) = verdict else {
+            panic!("{a:?}, {b:?}: {verdict:?}");
         };
-        let expected = judge.authorize(&request);
-        let expected = expected.unwrap_or_else(|error| panic!("{a:?}, {b:?}: {error}"));
         // What this project reads and prints is what cedar-policy reads.
         let readable = !expected.errors.contains_key("policy0");
         let faithful = !readable || expected.reasons.contains("policy0");
         assert!(faithful, "{a:?} is read as {shown} or {n}: {expected:?}");
-        for (name, engine) in engines {
-            match engine.authorize(&request) {
-                Ok(got) => assert_eq!(got, expected, "{name}: {a:?}, {b:?}"),
-                Err(error) => panic!("{name}: {a:?}, {b:?}: {error}"),
-            }
-        }
     });
 }
 
@@ -165,11 +150,7 @@ fn like(text: &str, patterns: &str) {
         return;
     };
     let request = request(json!({"a": text}));
-    let judged = CedarEngine
-        .load(&world)
-        .map(|mut judge| judge.authorize(&request));
-    assert!(matches!(judged, Ok(Ok(_))), "{text:?} like {patterns:?}");
-    compare(&world, &[request]);
+    compare(&world, &[request], TWO);
 }
 
 /// Writes a pattern so that it ends where it should.

@@ -1,6 +1,6 @@
 //! Policies in each of their forms.
 
-use super::compare::{both, build_is_limit, compare, parse_is_limit};
+use super::compare::{ALL, both, build_is_limit, compare, parse_is_limit};
 use super::fixed::{ENTITIES, POLICIES, requests};
 use super::{split_mode, with_mode};
 use crate::engines::{World, WorldTexts};
@@ -80,7 +80,7 @@ fn check(text: &str, ours: &PolicySet, theirs: PolicySet) {
         texts,
         ..World::new(theirs, entities, None)
     };
-    compare(&world, &requests(None));
+    compare(&world, &requests(None), ALL);
 }
 
 /// Every policy and template in text by its id.
