@@ -22,9 +22,11 @@
 //! whoever has it, on a stack of 2 MiB if need be.
 
 mod hierarchy;
+mod request;
 mod scan;
 
 pub use hierarchy::check_hierarchy;
+pub use request::{check_context, check_uid};
 pub use scan::{Excess, Statement, check_chains, scan_json, scan_policies, scan_schema};
 
 use std::cell::Cell;
@@ -83,8 +85,20 @@ pub const MAX_SCHEMA_HIERARCHY: usize = 256;
 /// The longest chain of parents in the JSON form of entities, for the same reason.
 pub const MAX_ENTITY_HIERARCHY: usize = 1000;
 
+/// The longest text of entities in JSON, in bytes.
+pub const MAX_ENTITIES_BYTES: usize = 1 << 30;
+
+/// How many entities an engine may hold, those that a schema adds included.
+pub const MAX_ENTITIES: usize = 10_000_000;
+
 /// How deep arrays and objects may nest in JSON. This is what serde_json supports.
 pub const MAX_JSON_NESTING: usize = 127;
+
+/// The largest context of a request in JSON, in bytes as [`check_context`] counts them.
+pub const MAX_CONTEXT_BYTES: usize = 16 << 20;
+
+/// The longest text of an entity uid in a request, in bytes.
+pub const MAX_UID_BYTES: usize = 1 << 20;
 
 /// The stack on which texts are parsed and converted, in bytes. It is reserved, and costs memory
 /// only as far as it is used.
@@ -142,6 +156,28 @@ pub enum LimitError {
         /// How many it may have.
         limit: usize,
     },
+    /// There are more entities than [`MAX_ENTITIES`].
+    #[error("there are {entities} entities, the limit is {limit}")]
+    Entities {
+        /// How many there are.
+        entities: usize,
+        /// How many there may be.
+        limit: usize,
+    },
+    /// A request's context is larger than [`MAX_CONTEXT_BYTES`].
+    #[error("the context is larger than {limit} bytes")]
+    Context {
+        /// How large it may be.
+        limit: usize,
+    },
+    /// The text of an entity uid is longer than [`MAX_UID_BYTES`].
+    #[error("the entity uid has {bytes} bytes, the limit is {limit}")]
+    Uid {
+        /// The length of the text.
+        bytes: usize,
+        /// How long it may be.
+        limit: usize,
+    },
     /// The system refused a thread with a large stack.
     #[error("cannot start a thread with a stack of {bytes} bytes: {error}")]
     Stack {
@@ -153,6 +189,18 @@ pub enum LimitError {
     /// The code on the large stack panicked.
     #[error("cedar-policy panicked")]
     Panic,
+}
+
+/// Bounds the number of entities.
+///
+/// # Errors
+/// When there are more than [`MAX_ENTITIES`].
+pub fn check_entity_count(entities: usize) -> Result<(), LimitError> {
+    let limit = MAX_ENTITIES;
+    if entities > limit {
+        return Err(LimitError::Entities { entities, limit });
+    }
+    Ok(())
 }
 
 thread_local! {
@@ -187,6 +235,14 @@ pub fn with_big_stack<T: Send>(f: impl FnOnce() -> T + Send) -> Result<T, LimitE
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_number_of_entities_is_bounded() {
+        assert_eq!(check_entity_count(MAX_ENTITIES), Ok(()));
+        let excess = check_entity_count(MAX_ENTITIES + 1);
+        let text = "there are 10000001 entities, the limit is 10000000";
+        assert_eq!(excess.map_err(|e| e.to_string()), Err(text.to_owned()));
+    }
 
     fn recurse(n: usize) -> usize {
         let padding = std::hint::black_box([n; 64]);

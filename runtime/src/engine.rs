@@ -10,6 +10,7 @@ use cedar_policy::{
     Entities, EntityUid, Policy, PolicyId, PolicySet, PolicySetError, Request, Schema, SlotId,
     Template,
 };
+use cedarjit_frontend::limits::{LimitError, check_entity_count};
 use cedarjit_frontend::load::{self, LoadError, ParseError, SchemaFormat};
 use cedarjit_ir::interner::{CapacityError, Interner};
 use cedarjit_jit::{CompileError, Unavailable};
@@ -139,6 +140,9 @@ pub enum BuildError {
     /// There is too much of something.
     #[error(transparent)]
     Capacity(#[from] CapacityError),
+    /// What came as values, not as text, exceeds a limit.
+    #[error(transparent)]
+    Limit(#[from] LimitError),
 }
 
 impl From<LoadError> for BuildError {
@@ -325,6 +329,7 @@ impl EngineBuilder {
             load::link(&mut policies, &links, LINKS)?;
         }
         let entities = read_entities(self.entities, schema.as_ref().map(|s| &s.schema))?;
+        check_entity_count(entities.len())?;
         let mut interner = Interner::new();
         let store = Store::build(&entities, &mut interner)?;
         drop(entities);
@@ -481,6 +486,7 @@ impl Engine {
         let source = self.source();
         let current = self.snapshot();
         let entities = read_entities(EntitySource::Entities(entities), current.schema())?;
+        check_entity_count(entities.len()).map_err(BuildError::from)?;
         let mut interner = Interner::new();
         let store = Store::build(&entities, &mut interner).map_err(BuildError::from)?;
         let next = Snapshot::build(Parts {

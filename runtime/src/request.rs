@@ -9,6 +9,7 @@ use cedar_policy::{
     Context, ContextJsonError, Entities, EntityUid, EvalResult, EvaluationError, Expression,
     ParseErrors, Request, RequestValidationError, Schema, eval_expression,
 };
+use cedarjit_frontend::limits::{LimitError, check_context, check_uid};
 use cedarjit_ir::abi::EntityHeader;
 use cedarjit_ir::heap::{Heap, HeapRef, Space};
 use cedarjit_ir::ids::EntityId;
@@ -77,6 +78,14 @@ pub enum RequestError {
     /// The request mentions too many different things.
     #[error(transparent)]
     Capacity(#[from] CapacityError),
+    /// A uid or the context exceeds a limit.
+    #[error("the {part} exceeds a limit: {error}")]
+    Limit {
+        /// Which part of the request.
+        part: RequestPart,
+        /// Which limit.
+        error: LimitError,
+    },
 }
 
 /// Reads a request as cedar-policy does.
@@ -87,7 +96,7 @@ pub enum RequestError {
 /// `validate` decides whether the request must fit the schema.
 ///
 /// # Errors
-/// Whatever cedar-policy has to complain about.
+/// Whatever cedar-policy has to complain about, and when a part exceeds a limit.
 pub fn parse_request(
     principal: &str,
     action: &str,
@@ -99,6 +108,7 @@ pub fn parse_request(
     let principal = parse_uid(RequestPart::Principal, principal)?;
     let action = parse_uid(RequestPart::Action, action)?;
     let resource = parse_uid(RequestPart::Resource, resource)?;
+    check_context(context).map_err(|error| limit(RequestPart::Context, error))?;
     let context = Context::from_json_value(context.clone(), schema.map(|s| (s, &action)))
         .map_err(Box::new)?;
     let schema = schema.filter(|_| validate);
@@ -106,7 +116,12 @@ pub fn parse_request(
         .map_err(|error| Box::new(error).into())
 }
 
+fn limit(part: RequestPart, error: LimitError) -> RequestError {
+    RequestError::Limit { part, error }
+}
+
 fn parse_uid(part: RequestPart, text: &str) -> Result<EntityUid, RequestError> {
+    check_uid(text).map_err(|error| limit(part, error))?;
     EntityUid::from_str(text).map_err(|error| RequestError::Uid {
         part,
         text: text.into(),

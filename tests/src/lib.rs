@@ -6,5 +6,6 @@
 pub mod conformance;
 pub mod differential;
 pub mod engines;
+pub mod fuzz;
 #[path = "gen/mod.rs"]
 pub mod generator;

@@ -1,10 +1,10 @@
 //! Schema texts, and entities.
 
 use super::error::{ParseError, ParseErrorKind, Spans};
-use super::text::{
-    check_json_syntax, guard_json_depth, guard_json_text, guard_schema_text, on_big_stack,
+use super::text::{check_json_syntax, guard_json_text, guard_schema_text, on_big_stack};
+use crate::limits::{
+    MAX_ENTITIES_BYTES, MAX_ENTITY_HIERARCHY, MAX_SCHEMA_BYTES, check_entity_count, check_hierarchy,
 };
-use crate::limits::{MAX_ENTITY_HIERARCHY, MAX_SCHEMA_BYTES, check_hierarchy};
 use crate::schema::SchemaFacts;
 use cedar_policy::{Entities, Schema, SchemaFragment, SchemaWarning};
 use miette::Diagnostic;
@@ -114,11 +114,13 @@ pub fn parse_entities(
     schema: Option<&Schema>,
     origin: &str,
 ) -> Result<Entities, ParseError> {
-    guard_json_depth(text, origin)?;
+    guard_json_text(text, MAX_ENTITIES_BYTES, origin)?;
     on_big_stack(text, origin, || {
         check_json_syntax(text, origin)?;
         // What is not of this form has no parents, and is for cedar-policy to complain about.
         let heads: Vec<EntityHead> = serde_json::from_str(text).unwrap_or_default();
+        check_entity_count(heads.len())
+            .map_err(|error| ParseError::from_limit(origin, text, error))?;
         let uids = heads.into_iter().map(|head| (head.uid, head.parents));
         let parents = uids.filter_map(|(uid, parents)| {
             let parents = parents.as_array()?.iter().filter_map(uid_of).collect();

@@ -253,3 +253,24 @@ fn malformed_requests() {
         assert!(matches!(error, RequestError::Context(_)), "{error}");
     }
 }
+
+#[test]
+fn requests_too_large_are_refused() {
+    let world = world();
+    let uid = format!("User::\"{}\"", "x".repeat(1 << 20));
+    let error = bind(&world, &uid, json!({})).unwrap_err();
+    let text = "the principal exceeds a limit: the entity uid has 1048584 bytes, \
+                the limit is 1048576";
+    assert_eq!(error.to_string(), text);
+
+    let large = json!({"a": "x".repeat(16 << 20)});
+    let error = bind(&world, "User::\"alice\"", large).unwrap_err();
+    let text = "the context exceeds a limit: the context is larger than 16777216 bytes";
+    assert_eq!(error.to_string(), text);
+
+    let nested = |depth| json!({"a": (0..depth).fold(json!(1), |value, _| json!([value]))});
+    assert!(bind(&world, "User::\"alice\"", nested(126)).is_ok());
+    let error = bind(&world, "User::\"alice\"", nested(127)).unwrap_err();
+    let text = "the context exceeds a limit: nested more than 127 deep";
+    assert_eq!(error.to_string(), text);
+}
