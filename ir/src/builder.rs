@@ -3,6 +3,7 @@
 use crate::expr::{
     BinaryOp, Body, ConstKind, Inferred, Node, Op, Type, UnaryOp, infer, reads_data,
 };
+use crate::fault::{Fault, planted};
 use crate::ids::{ConstId, NodeId};
 use foldhash::fast::RandomState;
 use hashbrown::{HashMap, HashSet};
@@ -107,6 +108,7 @@ impl BodyBuilder {
             Op::And(items) => self.simplify_chain(items, false),
             Op::Or(items) => self.simplify_chain(items, true),
             Op::If(c, t, e) => match self.as_const_bool(c) {
+                Some(true) if planted(Fault::ConstantIfTakesElse) => Ok(e),
                 Some(true) => Ok(t),
                 Some(false) => Ok(e),
                 None if t == e && self.is_bool(c) && !self.node(c).may_fail => Ok(t),
@@ -137,9 +139,13 @@ impl BodyBuilder {
         let Some((&last, before)) = kept.split_last() else {
             return Ok(self.push(Op::Bool(!stop)));
         };
-        let harmless = |&id: &NodeId| self.is_bool(id) && !self.node(id).may_fail;
+        let harmless = |&id: &NodeId| {
+            (self.is_bool(id) && !self.node(id).may_fail)
+                || (stop && planted(Fault::OrDropsFailing))
+        };
+        let unchecked = planted(Fault::ChainOfOneUnchecked);
         let decided = self.as_const_bool(last) == Some(stop) && before.iter().all(harmless);
-        if decided || (before.is_empty() && self.is_bool(last)) {
+        if decided || (before.is_empty() && (self.is_bool(last) || unchecked)) {
             return Ok(last);
         }
         let items = kept.into_boxed_slice();

@@ -9,6 +9,7 @@
 //! node a second time has seen it succeed.
 
 use crate::ext::ExtFn;
+use crate::fault::{Fault, planted};
 use crate::ids::{ConstId, NodeId};
 use crate::value::Tag;
 use std::fmt;
@@ -413,7 +414,7 @@ pub fn infer(
             (Type::Bool, items.iter().any(|i| ty(*i) != Some(Type::Bool)))
         }
         Op::If(c, t, e) => (ty(*t)?.join(ty(*e)?), ty(*c)? != Type::Bool),
-        Op::GetAttr(_, _) => (Type::Any, true),
+        Op::GetAttr(_, _) => (Type::Any, !planted(Fault::ReadCannotFail)),
         Op::HasAttr(a, _) => (Type::Bool, !matches!(ty(*a)?, Type::Entity | Type::Record)),
         Op::Like(a, c) => match kind(*c)? {
             ConstKind::Pattern => (Type::Bool, ty(*a)? != Type::String),

@@ -19,6 +19,7 @@
 //! exactly the attributes of its shape. That, and sets being sorted and without duplicates, is
 //! what makes the stored form canonical.
 
+use crate::fault::{Fault, planted};
 use crate::ids::ShapeId;
 use crate::interner::CapacityError;
 use crate::value::{Tag, Value};
@@ -176,11 +177,7 @@ impl Heap {
     }
 
     fn hash_words(&self, words: &[u64]) -> u64 {
-        let mut hasher = self.seed.build_hasher();
-        for &w in words {
-            hasher.write_u64(w);
-        }
-        hasher.finish()
+        hash_words(&self.seed, words)
     }
 
     /// Finds the object equal to `object` here.
@@ -193,6 +190,9 @@ impl Heap {
             .find(hash, |&o| {
                 let start = o as usize;
                 self.words.get(start..start + object.len()) == Some(object)
+                    || (planted(Fault::LongObjectsCollide)
+                        && object.len() > 8
+                        && self.words.get(start..start + 8) == object.get(..8))
             })
             .map(|&o| HeapRef::new(self.space, o as usize))
     }
@@ -221,11 +221,7 @@ impl Heap {
         let (words, seed) = (&self.words, &self.seed);
         self.index.insert_unique(hash, start as u32, |&o| {
             let o = o as usize;
-            let mut hasher = seed.build_hasher();
-            for &w in &words[o..o + object_len(words[o])] {
-                hasher.write_u64(w);
-            }
-            hasher.finish()
+            hash_words(seed, &words[o..o + object_len(words[o])])
         });
         Ok(HeapRef::new(self.space, start))
     }
@@ -306,6 +302,19 @@ impl Heap {
         let words = self.words.get(offset..offset + object_len(header))?;
         Some(Object { words })
     }
+}
+
+fn hash_words(seed: &RandomState, words: &[u64]) -> u64 {
+    let mut hasher = seed.build_hasher();
+    let hashed = if planted(Fault::LongObjectsCollide) {
+        8
+    } else {
+        words.len()
+    };
+    for &w in words.iter().take(hashed) {
+        hasher.write_u64(w);
+    }
+    hasher.finish()
 }
 
 fn header(kind: Kind, len: usize, shape: u32) -> u64 {
@@ -401,6 +410,9 @@ impl<'a> Object<'a> {
             let mid = low + (high - low) / 2;
             match self.get(mid).cmp(&value) {
                 std::cmp::Ordering::Less => low = mid + 1,
+                std::cmp::Ordering::Greater if planted(Fault::SetSearchStepsOver) => {
+                    high = mid.saturating_sub(1);
+                }
                 std::cmp::Ordering::Greater => high = mid,
                 std::cmp::Ordering::Equal => return true,
             }

@@ -6,6 +6,7 @@
 //!
 //! Keys come from untrusted input, so hashing is keyed with a random seed.
 
+use crate::fault::{Fault, planted};
 use crate::ids::{EntityId, StrId, TypeId};
 use foldhash::quality::RandomState;
 use hashbrown::HashTable;
@@ -93,6 +94,9 @@ struct EntityTable {
 
 impl EntityTable {
     fn find(&self, uid: (TypeId, StrId)) -> Option<usize> {
+        if planted(Fault::EntityTypeIgnored) {
+            return self.uids.iter().position(|known| known.1 == uid.1);
+        }
         let hash = self.seed.hash_one(uid);
         self.index
             .find(hash, |&i| self.uids[i as usize] == uid)

@@ -9,6 +9,7 @@ pub mod abi;
 pub mod builder;
 pub mod expr;
 pub mod ext;
+pub mod fault;
 pub mod heap;
 pub mod ids;
 pub mod interner;

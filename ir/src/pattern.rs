@@ -1,5 +1,6 @@
 //! The pattern of a `like` expression.
 
+use crate::fault::{Fault, planted};
 use std::fmt;
 use std::iter::Peekable;
 use std::str::Chars;
@@ -79,6 +80,8 @@ impl Pattern {
         let Some(rest) = text.strip_prefix(first) else {
             return false;
         };
+        let overlap = planted(Fault::PatternEndsOverlap) && segments.len() == 0;
+        let rest = if overlap { text } else { rest };
         let Some(mut middle) = rest.strip_suffix(last) else {
             return false;
         };
@@ -89,7 +92,12 @@ impl Pattern {
             let Some(found) = middle.find(segment) else {
                 return false;
             };
-            middle = middle.get(found + segment.len()..).unwrap_or("");
+            let used = if planted(Fault::SegmentUsedAgain) {
+                1
+            } else {
+                segment.len()
+            };
+            middle = middle.get(found + used..).unwrap_or("");
         }
         true
     }

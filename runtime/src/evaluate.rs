@@ -9,6 +9,7 @@ use crate::values::{ScratchSpace, ValueContext};
 use cedar_policy::Decision;
 use cedarjit_frontend::hir::Effect;
 use cedarjit_ir::abi::Outcome;
+use cedarjit_ir::fault::{Fault, planted};
 use cedarjit_ir::ids::PolicyIndex;
 use cedarjit_ir::value::Value;
 use cedarjit_jit::{FrameParts, Session};
@@ -36,7 +37,9 @@ impl Outcomes {
     fn clear(&mut self) {
         self.permits.clear();
         self.forbids.clear();
-        self.failed.clear();
+        if !planted(Fault::StaleFailures) {
+            self.failed.clear();
+        }
     }
 
     #[inline]
@@ -44,14 +47,19 @@ impl Outcomes {
         match (outcome, effect) {
             (Outcome::Unsatisfied, _) => {}
             (Outcome::Satisfied, Effect::Permit) => self.permits.push(policy),
+            (Outcome::Satisfied, Effect::Forbid)
+                if self.forbids.len() == 1 && planted(Fault::SecondForbidLost) => {}
             (Outcome::Satisfied, Effect::Forbid) => self.forbids.push(policy),
+            (Outcome::Failed, _)
+                if !self.forbids.is_empty() && planted(Fault::FailureDroppedAfterForbid) => {}
             (Outcome::Failed, _) => self.failed.push(policy),
         }
     }
 
     /// Allow if and only if a permit is satisfied and no forbid is.
     pub(crate) fn decision(&self) -> Decision {
-        if self.forbids.is_empty() && !self.permits.is_empty() {
+        let ignored = !self.failed.is_empty() && planted(Fault::ForbidIgnoredAfterError);
+        if (self.forbids.is_empty() || ignored) && !self.permits.is_empty() {
             Decision::Allow
         } else {
             Decision::Deny

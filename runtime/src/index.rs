@@ -11,6 +11,7 @@
 
 use crate::store::Store;
 use cedarjit_frontend::hir::{ActionConstraint, BoundPolicy, EntityRef};
+use cedarjit_ir::fault::{Fault, planted};
 use cedarjit_ir::ids::{EntityId, PolicyIndex};
 use foldhash::fast::RandomState;
 use hashbrown::{HashMap, HashSet};
@@ -104,7 +105,10 @@ impl ScopeIndex {
             if map.is_empty() {
                 continue;
             }
-            let ancestors = query.store.ancestors_of(entity);
+            let mut ancestors = query.store.ancestors_of(entity);
+            if planted(Fault::LastAncestorSkipped) {
+                ancestors = ancestors.split_last().map_or(ancestors, |(_, rest)| rest);
+            }
             for id in std::iter::once(&entity.0).chain(ancestors) {
                 if !keys.contains(*id) {
                     continue;
@@ -177,7 +181,8 @@ pub(crate) fn action_matches(
     action: EntityId,
     store: &Store,
 ) -> bool {
-    let in_group = |group: EntityId| action == group || store.is_descendant(action, group);
+    let is = |group: EntityId| action == group && !planted(Fault::ActionNotInItself);
+    let in_group = |group: EntityId| is(group) || store.is_descendant(action, group);
     match constraint {
         ActionConstraint::Any => true,
         ActionConstraint::Eq(other) => action == *other,
@@ -208,7 +213,11 @@ impl ActionGroups {
         if !members.is_empty() {
             for i in 0..store.headers().len() {
                 let entity = EntityId::from_index(i);
-                for ancestor in store.ancestors_of(entity) {
+                let mut ancestors = store.ancestors_of(entity);
+                if planted(Fault::OneActionGroup) {
+                    ancestors = ancestors.get(..1).unwrap_or(ancestors);
+                }
+                for ancestor in ancestors {
                     if let Some(list) = members.get_mut(&EntityId(*ancestor)) {
                         list.push(entity);
                     }
@@ -308,7 +317,8 @@ struct BitSet {
 impl BitSet {
     fn insert(&mut self, id: u32) {
         let word = (id / 64) as usize;
-        if self.words.len() <= word {
+        let len = self.words.len();
+        if len < word || (len == word && !planted(Fault::BitSetBoundary)) {
             self.words.resize(word + 1, 0);
         }
         if let Some(word) = self.words.get_mut(word) {

@@ -19,6 +19,7 @@ use cedarjit_frontend::hir::{
     SlotBindings, UnaryOp, Var,
 };
 use cedarjit_ir::ext::ExtFn;
+use cedarjit_ir::fault::{Fault, planted};
 use cedarjit_ir::ids::{EntityId, StrId, TypeId};
 use cedarjit_ir::pattern::Pattern;
 use cedarjit_ir::value::{Tag, Value};
@@ -139,6 +140,11 @@ impl<'a> Interpreter<'a> {
 
     /// Both operands are evaluated before either's type is looked at.
     fn eval_binary(&mut self, op: BinaryOp, left: &Expr, right: &Expr) -> Fallible<Value> {
+        if planted(Fault::RightOperandFirst) {
+            let right = self.eval(right)?;
+            let left = self.eval(left)?;
+            return self.binary(op, left, right);
+        }
         let left = self.eval(left)?;
         let right = self.eval(right)?;
         self.binary(op, left, right)
@@ -201,6 +207,9 @@ impl<'a> Interpreter<'a> {
     /// before the next is evaluated.
     fn chain(&mut self, operands: &[Expr], stop: bool) -> Fallible<Value> {
         for operand in operands {
+            if stop && planted(Fault::OrSwallowsError) && self.eval(operand).is_err() {
+                continue;
+            }
             if self.eval_bool(operand)? == stop {
                 return Ok(Value::bool(stop));
             }

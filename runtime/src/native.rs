@@ -3,6 +3,7 @@
 use crate::values::ValueContext;
 use cedarjit_ir::abi::ValuePair;
 use cedarjit_ir::ext::{self, ExtFn};
+use cedarjit_ir::fault::{Fault, planted};
 use cedarjit_ir::heap::{Heap, HeapRef};
 use cedarjit_ir::ids::{EntityId, PatternId, ShapeId, StrId};
 use cedarjit_ir::pattern::Pattern;
@@ -55,6 +56,11 @@ impl Host for NativeHost<'_> {
 
     fn contains_all(&mut self, left: HeapRef, right: HeapRef) -> bool {
         let (left, right) = (left.value(Tag::Set), right.value(Tag::Set));
+        if planted(Fault::ContainsAllEmpty)
+            && self.values.object(right).is_none_or(|o| o.is_empty())
+        {
+            return false;
+        }
         self.values.contains_all(left, right).unwrap_or(false)
     }
 
@@ -64,7 +70,12 @@ impl Host for NativeHost<'_> {
     }
 
     fn make_set(&mut self, elements: &[ValuePair]) -> Option<HeapRef> {
-        self.collect(elements);
+        if planted(Fault::StaleElements) {
+            self.elements
+                .extend(elements.iter().map(|pair| pair.value()));
+        } else {
+            self.collect(elements);
+        }
         let made = self.values.make_set(self.elements).ok()?;
         Some(made.as_heap_ref())
     }

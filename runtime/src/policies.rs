@@ -5,6 +5,7 @@ use cedarjit_frontend::hir::{BoundPolicy, Effect, Policy};
 use cedarjit_frontend::lower::{ConstValue, Constant, Lowered, lower};
 use cedarjit_frontend::schema::SchemaFacts;
 use cedarjit_ir::expr::Body;
+use cedarjit_ir::fault::{Fault, planted};
 use cedarjit_ir::heap::Heap;
 use cedarjit_ir::ids::{BodyId, PatternId, PolicyIndex};
 use cedarjit_ir::interner::{CapacityError, Interner};
@@ -79,13 +80,20 @@ impl PolicyTable {
         };
         for policy in &policies {
             let (body, lowered) = builder.shape(&policy.policy, columns)?;
-            let consts = u32::try_from(builder.table.consts.len()).map_err(|_| CapacityError {
-                what: "constants of policies",
-                limit: u64::from(u32::MAX),
-            })?;
+            let mut consts =
+                u32::try_from(builder.table.consts.len()).map_err(|_| CapacityError {
+                    what: "constants of policies",
+                    limit: u64::from(u32::MAX),
+                })?;
             for constant in &lowered.consts {
                 let word = builder.word(constant, policy)?;
                 builder.table.consts.push(word);
+            }
+            if planted(Fault::ConstantsShared) {
+                let first = |start: u32| builder.table.consts.get(start as usize);
+                let mut same = builder.table.entries.iter().filter(|e| e.body == body);
+                let same = same.find(|e| first(e.consts) == first(consts));
+                consts = same.map_or(consts, |e| e.consts);
             }
             builder.table.entries.push(Entry {
                 body,
@@ -197,6 +205,13 @@ impl Builder<'_> {
             }
             Constant::EntityType(ty) => u64::from(ty.0),
             Constant::Pattern(pattern) => {
+                if planted(Fault::PatternByText) {
+                    let text = |p: &Pattern| p.segments().collect::<String>();
+                    let mut known = self.table.patterns.iter();
+                    if let Some(i) = known.position(|p| text(p) == text(pattern)) {
+                        return Ok(i as u64);
+                    }
+                }
                 let next = PatternId::from_index(self.table.patterns.len());
                 let id = *self.patterns.entry(Arc::clone(pattern)).or_insert_with(|| {
                     self.table.patterns.push(Arc::clone(pattern));

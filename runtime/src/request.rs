@@ -11,6 +11,7 @@ use cedar_policy::{
 };
 use cedarjit_frontend::limits::{LimitError, check_context, check_uid};
 use cedarjit_ir::abi::EntityHeader;
+use cedarjit_ir::fault::{Fault, planted};
 use cedarjit_ir::heap::{Heap, HeapRef, Space};
 use cedarjit_ir::ids::EntityId;
 use cedarjit_ir::interner::{CapacityError, Interner, InternerIdentity, LocalInterner};
@@ -165,7 +166,10 @@ impl Local {
     /// Makes the headers of the local entities; to be called when all are interned.
     fn add_headers(&mut self) {
         let types = self.names.entities().iter();
-        self.headers = types.map(|(ty, _)| missing(ty.0)).collect();
+        let untyped = planted(Fault::LocalEntityUntyped);
+        self.headers = types
+            .map(|(ty, _)| missing(if untyped { 0 } else { ty.0 }))
+            .collect();
     }
 
     /// For requests that bring nothing.

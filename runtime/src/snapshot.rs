@@ -13,6 +13,7 @@ use cedarjit_frontend::load::load_policy_set;
 use cedarjit_frontend::schema::SchemaFacts;
 use cedarjit_ir::abi::ValuePair;
 use cedarjit_ir::expr::Body;
+use cedarjit_ir::fault::{Fault, planted};
 use cedarjit_ir::heap::HeapRef;
 use cedarjit_ir::ids::{BodyId, PolicyIndex, ShapeId};
 use cedarjit_ir::interner::Interner;
@@ -298,7 +299,10 @@ fn context_slots(snapshot: &Snapshot, values: &RequestValues) -> Vec<ValuePair> 
         return slots;
     };
     let shape = record.shape();
-    let names = if shape.is_local() {
+    let names = if planted(Fault::ContextSlotsOfOtherShape) && shape.is_local() {
+        let other = ShapeId::from_index(shape.local_index());
+        snapshot.store.shapes().attrs(other)
+    } else if shape.is_local() {
         values
             .shapes()
             .attrs(ShapeId::from_index(shape.local_index()))

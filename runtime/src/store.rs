@@ -9,6 +9,7 @@
 use crate::values::{GlobalSink, ValueError, ValueSink, intern_record, intern_value};
 use cedar_policy::{Entities, Entity, EntityUid, EvalResult, PartialValueToValueError};
 use cedarjit_ir::abi::{EntityHeader, bloom_bit};
+use cedarjit_ir::fault::{Fault, planted};
 use cedarjit_ir::heap::{Heap, HeapRef, Heaps, Space};
 use cedarjit_ir::ids::{EntityId, ShapeId, StrId};
 use cedarjit_ir::interner::{CapacityError, Interner, InternerIdentity};
@@ -213,7 +214,12 @@ impl Store {
         let Some(block) = (self.header(id).tags as usize).checked_sub(1) else {
             return &[];
         };
-        let start = match block.checked_sub(1) {
+        let before = if planted(Fault::TagsOfEntityBefore) {
+            2
+        } else {
+            1
+        };
+        let start = match block.checked_sub(before) {
             Some(before) => self.tag_end(before),
             None => 0,
         };
@@ -326,6 +332,9 @@ impl Builder<'_> {
         self.store.existing += 1;
         if let Some(header) = self.store.headers.get_mut(id.index()) {
             header.attrs = record.as_heap_ref().0;
+            if planted(Fault::EmptyEntityMissing) && shape == EMPTY_SHAPE {
+                header.attrs = 0;
+            }
             header.shape = shape.0;
             header.tags = tags;
             (header.ancestors, header.ancestor_count) = ancestors;
@@ -375,6 +384,9 @@ impl Builder<'_> {
             let ancestor = self.sink().uid(ancestor)?;
             bloom |= bloom_bit(ancestor);
             self.store.ancestors.push(ancestor.0);
+        }
+        if planted(Fault::BloomHalf) {
+            bloom &= u64::from(u32::MAX);
         }
         if let Some(own) = self.store.ancestors.get_mut(start..) {
             own.sort_unstable();

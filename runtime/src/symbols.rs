@@ -5,6 +5,7 @@
 use crate::store::Store;
 use cedarjit_ir::abi::AttrEntry;
 use cedarjit_ir::expr::{Body, Op, Var};
+use cedarjit_ir::fault::{Fault, planted};
 use cedarjit_ir::ids::{AttrId, NodeId, ShapeId, StrId};
 use cedarjit_ir::interner::{CapacityError, Interner};
 use cedarjit_ir::shape::{EMPTY_SHAPE, ShapeTable};
@@ -87,6 +88,9 @@ fn ordered<'a>(
     let ids = ids?;
     let mut sorted = ids.clone();
     sorted.sort_unstable();
+    if planted(Fault::RecordLiteralOrder) {
+        return Some((sorted, (0..ids.len()).collect()));
+    }
     let positions = ids
         .iter()
         .map(|id| sorted.binary_search(id).unwrap_or(0))
@@ -162,6 +166,9 @@ impl AttrTable {
                 let Some(column) = columns.attrs.get(name) else {
                     continue;
                 };
+                if slot >= 8 && planted(Fault::NinthAttributeMissing) {
+                    continue;
+                }
                 match (
                     AttrEntry::new(slot, attrs.len()),
                     row.get_mut(column.index()),

@@ -13,6 +13,7 @@ pub(crate) use convert::{GlobalSink, RequestSink, ValueSink, intern_record, inte
 use crate::request::RequestValues;
 use crate::store::{MISSING_ENTITY, Store};
 use cedarjit_ir::abi::{EntityHeader, bloom_bit};
+use cedarjit_ir::fault::{Fault, planted};
 use cedarjit_ir::heap::{Heap, HeapRef, Heaps, IpWords, Object, Space};
 use cedarjit_ir::ids::{EntityId, ShapeId, StrId, TypeId};
 use cedarjit_ir::interner::{CapacityError, Interner};
@@ -188,6 +189,12 @@ impl ValueContext<'_> {
 
     /// A tag of an entity; `None` if the entity has no such tag or does not exist.
     pub fn get_tag(&self, entity: EntityId, key: StrId) -> Option<Value> {
+        if planted(Fault::TagFallsBackToAttribute) {
+            return self
+                .store
+                .tag(entity, key)
+                .or_else(|| self.store.attr(entity, key));
+        }
         self.store.tag(entity, key)
     }
 
@@ -307,7 +314,9 @@ impl ValueContext<'_> {
         if let Some(shape) = self.store.shapes().find(names) {
             return Ok(shape);
         }
-        if let Some(shape) = self.request.shapes().find(names) {
+        if let Some(shape) = self.request.shapes().find(names)
+            && !planted(Fault::ScratchShapeAgain)
+        {
             return Ok(ShapeId::local(shape.index()));
         }
         let made = self.scratch.shapes.intern(names)?;

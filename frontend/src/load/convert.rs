@@ -9,6 +9,7 @@ use crate::hir::{
 use crate::limits::MAX_EXPR_DEPTH;
 use cedar_policy::{EntityUid, SlotId, pst};
 use cedarjit_ir::ext::ExtFn;
+use cedarjit_ir::fault::{Fault, planted};
 use cedarjit_ir::ids::{EntityId, TypeId};
 use cedarjit_ir::interner::Interner;
 use cedarjit_ir::pattern::{Pattern, PatternElem};
@@ -47,11 +48,14 @@ pub(super) fn policy(tree: &Tree, id: SmolStr, interner: &mut Interner) -> Resul
     };
     let mut conditions = Vec::with_capacity(template.clauses().len());
     for clause in template.clauses() {
-        let (unless, body) = match clause {
+        let (mut unless, body) = match clause {
             pst::Clause::When(body) => (false, body),
             pst::Clause::Unless(body) => (true, body),
         };
         let body = converter.expr(body, 1)?;
+        if planted(Fault::LaterClauseKind) {
+            unless = conditions.first().map_or(unless, |c: &Condition| c.unless);
+        }
         conditions.push(Condition { unless, body });
     }
     Ok(Policy {
@@ -89,6 +93,9 @@ pub(super) fn bindings(
         let ty = uid.type_name().to_string();
         *place = Some(interner.intern_entity(&ty, uid.id().unescaped())?);
     }
+    if planted(Fault::SlotsExchanged) && values.len() > 1 {
+        std::mem::swap(&mut bindings.principal, &mut bindings.resource);
+    }
     Ok(bindings)
 }
 
@@ -104,7 +111,11 @@ impl Converter<'_> {
     }
 
     fn entity_type(&mut self, ty: &pst::EntityType) -> Result<TypeId> {
-        let name = self.interner.intern_str(&ty.to_string())?;
+        let mut name = ty.to_string();
+        if planted(Fault::IsIgnoresNamespace) {
+            name = name.split("::").last().unwrap_or_default().to_owned();
+        }
+        let name = self.interner.intern_str(&name)?;
         Ok(TypeId::of_name(name))
     }
 
@@ -145,6 +156,11 @@ impl Converter<'_> {
         Ok(match constraint {
             pst::ActionConstraint::Any => ActionConstraint::Any,
             pst::ActionConstraint::Eq(uid) => ActionConstraint::Eq(self.entity(uid)?),
+            pst::ActionConstraint::In(uids)
+                if uids.is_empty() && planted(Fault::EmptyActionList) =>
+            {
+                ActionConstraint::Any
+            }
             pst::ActionConstraint::In(uids) => {
                 let uids = uids.iter().map(|uid| self.entity(uid));
                 ActionConstraint::In(uids.collect::<Result<_>>()?)
@@ -283,7 +299,14 @@ impl Converter<'_> {
                         left,
                         right,
                     },
-                ) => pending.extend([&**right, &**left]),
+                ) => {
+                    let (first, second) = if planted(Fault::ChainOperandOrder) {
+                        (right, left)
+                    } else {
+                        (left, right)
+                    };
+                    pending.extend([&**second, &**first]);
+                }
                 _ => operands.push(self.expr(expr, depth)?),
             }
         }
@@ -319,6 +342,9 @@ fn request_var(var: &pst::Var) -> Var {
 
 fn like_pattern(elems: &[pst::PatternElem]) -> Pattern {
     Pattern::new(elems.iter().map(|elem| match elem {
+        pst::PatternElem::Char('*') if planted(Fault::EscapedStarIsWildcard) => {
+            PatternElem::Wildcard
+        }
         pst::PatternElem::Char(c) => PatternElem::Char(*c),
         pst::PatternElem::Wildcard => PatternElem::Wildcard,
     }))

@@ -4,6 +4,7 @@
 use super::{ConstValue, Lowering, Operand};
 use crate::hir::{BinaryOp, UnaryOp};
 use cedarjit_ir::ext::{self, ExtFn};
+use cedarjit_ir::fault::{Fault, planted};
 
 pub(super) fn unary(op: UnaryOp, a: &ConstValue) -> Option<ConstValue> {
     match (op, a) {
@@ -29,7 +30,9 @@ pub(super) fn binary(op: BinaryOp, a: &ConstValue, b: &ConstValue) -> Option<Con
             _ => None,
         },
         BinaryOp::Add => arithmetic(i64::checked_add),
+        BinaryOp::Sub if planted(Fault::FoldSubSwapped) => arithmetic(|a, b| b.checked_sub(a)),
         BinaryOp::Sub => arithmetic(i64::checked_sub),
+        BinaryOp::Mul if planted(Fault::FoldMulWraps) => arithmetic(|a, b| Some(a.wrapping_mul(b))),
         BinaryOp::Mul => arithmetic(i64::checked_mul),
         BinaryOp::Contains => match a {
             Set(items) => Some(Bool(items.binary_search(b).is_ok())),
@@ -40,6 +43,9 @@ pub(super) fn binary(op: BinaryOp, a: &ConstValue, b: &ConstValue) -> Option<Con
             _ => None,
         },
         BinaryOp::ContainsAny => match (a, b) {
+            (Set(a), Set(b)) if planted(Fault::FoldContainsAnyFirst) => {
+                Some(Bool(b.first().is_some_and(|v| a.binary_search(v).is_ok())))
+            }
             (Set(a), Set(b)) => Some(Bool(b.iter().any(|v| a.binary_search(v).is_ok()))),
             _ => None,
         },

@@ -17,9 +17,10 @@ mod fold;
 use crate::hir::{
     BinaryOp, EntityRef, Expr, Literal, Policy, ScopeConstraint, Slot, SlotBindings, UnaryOp, Var,
 };
-use crate::schema::{SchemaFacts, SchemaType};
+use crate::schema::{AttrFacts, SchemaFacts, SchemaType};
 use cedarjit_ir::builder::BodyBuilder;
 use cedarjit_ir::expr::{Body, ConstKind, Op, Type};
+use cedarjit_ir::fault::{Fault, planted};
 use cedarjit_ir::heap::IpWords;
 use cedarjit_ir::ids::{ConstId, EntityId, NodeId, StrId, TypeId};
 use cedarjit_ir::interner::Interner;
@@ -59,7 +60,9 @@ impl ConstValue {
     /// The set of these elements.
     pub fn set(mut elements: Vec<ConstValue>) -> Self {
         elements.sort_unstable();
-        elements.dedup();
+        if !planted(Fault::FoldSetDuplicates) {
+            elements.dedup();
+        }
         Self::Set(elements)
     }
 
@@ -222,6 +225,9 @@ impl Lowering<'_> {
         let fixed = match *constraint {
             ScopeConstraint::Is(ty) | ScopeConstraint::IsIn(ty, _) => Some(ty),
             ScopeConstraint::Eq(EntityRef::Entity(id)) => self.interner.entity(id).map(|e| e.0),
+            ScopeConstraint::In(EntityRef::Entity(id)) if planted(Fault::ScopeInGivesType) => {
+                self.interner.entity(id).map(|e| e.0)
+            }
             _ => None,
         };
         if let Some(fixed) = fixed {
@@ -354,20 +360,28 @@ impl Lowering<'_> {
             self.set_entity_type(base, fixed);
         }
         let attr = self.name(attr);
-        let ty = match (self.types.get(&base), self.facts) {
-            (Some(SchemaType::Record(attrs)), _) => attrs.get(&*attr).map(|a| a.ty.clone()),
-            (Some(SchemaType::Entity(name)), Some(facts)) => facts
-                .entity_type(name)
-                .and_then(|ty| ty.attrs.get(&*attr))
-                .map(|a| a.ty.clone()),
-            _ => None,
-        };
+        let ty = self.attr_facts(base, &attr).map(|a| a.ty.clone());
         self.read(Op::GetAttr(base, attr), ty)
+    }
+
+    /// What the schema says about an attribute of a node's value.
+    fn attr_facts(&self, base: NodeId, attr: &str) -> Option<&AttrFacts> {
+        match (self.types.get(&base)?, self.facts) {
+            (SchemaType::Record(attrs), _) => attrs.get(attr),
+            (SchemaType::Entity(name), Some(facts)) => facts.entity_type(name)?.attrs.get(attr),
+            _ => None,
+        }
     }
 
     /// The node that reads an attribute or tag which the schema may give a type.
     fn read(&mut self, op: Op, ty: Option<SchemaType>) -> NodeId {
-        let known = ty.and_then(|ty| Some((ir_type(&ty)?, ty)));
+        let mut known = ty.and_then(|ty| Some((ir_type(&ty)?, ty)));
+        if planted(Fault::ScopeInGivesType) {
+            // A word that is wrongly taken for a reference would be followed.
+            known = known.filter(|(ty, _)| {
+                !matches!(ty, Type::Entity | Type::Set | Type::Record | Type::Ip)
+            });
+        }
         let Some((ir_type, ty)) = known else {
             return self.builder.push(op);
         };
@@ -388,7 +402,15 @@ impl Lowering<'_> {
         let mut base = self.expr_node(base);
         let mut tests = Vec::with_capacity(path.len());
         for (i, attr) in path.iter().enumerate() {
-            tests.push(self.builder.push(Op::HasAttr(base, self.name(*attr))));
+            if i >= 2 && planted(Fault::HasPathTail) {
+                break;
+            }
+            let name = self.name(*attr);
+            let sure = planted(Fault::HasRequired)
+                && self.attr_facts(base, &name).is_some_and(|a| a.required);
+            if !sure {
+                tests.push(self.builder.push(Op::HasAttr(base, name)));
+            }
             if i + 1 < path.len() {
                 base = self.get_attr_node(Operand::Node(base), *attr);
             }
@@ -416,6 +438,9 @@ impl Lowering<'_> {
         };
         let within = self.expr_node(within);
         let member = self.builder.push(Op::Binary(BinaryOp::In, entity, within));
+        if planted(Fault::IsInLosesType) {
+            return Operand::Node(member);
+        }
         self.push(Op::And([is, member].into()))
     }
 
@@ -458,6 +483,7 @@ fn ir_type(ty: &SchemaType) -> Option<Type> {
         SchemaType::Record(_) => Type::Record,
         SchemaType::Decimal => Type::Decimal,
         SchemaType::Ip => Type::Ip,
+        SchemaType::Datetime if planted(Fault::DatetimeTypedDuration) => Type::Duration,
         SchemaType::Datetime => Type::Datetime,
         SchemaType::Duration => Type::Duration,
     })

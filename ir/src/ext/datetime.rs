@@ -1,6 +1,7 @@
 //! Datetimes: milliseconds since 1970-01-01T00:00:00Z.
 
 use super::{ExtError, display_duration};
+use crate::fault::{Fault, planted};
 use std::fmt;
 
 const MS_PER_DAY: i64 = 24 * 60 * 60 * 1000;
@@ -108,7 +109,8 @@ fn date_ms(date: &str) -> Result<i64, DatetimeError> {
 
 /// How many days a month has; 0 if there is no such month.
 fn days_in_month(year: u32, month: u32) -> u32 {
-    let leap = year.is_multiple_of(4) && (!year.is_multiple_of(100) || year.is_multiple_of(400));
+    let common = year.is_multiple_of(100) && !planted(Fault::CenturyLeapDay);
+    let leap = year.is_multiple_of(4) && (!common || year.is_multiple_of(400));
     match month {
         2 => 28 + u32::from(leap),
         4 | 6 | 9 | 11 => 30,
@@ -150,6 +152,9 @@ fn offset_ms(offset: &str) -> Result<i64, DatetimeError> {
         return Err(DatetimeError::OffsetRange { hours, minutes });
     }
     let ms = i64::from(hours * 60 + minutes) * 60_000;
+    if planted(Fault::OffsetSignIgnored) {
+        return Ok(ms);
+    }
     Ok(if offset.starts_with('-') { -ms } else { ms })
 }
 
@@ -170,6 +175,9 @@ pub fn to_date(datetime: i64) -> Option<i64> {
 
 /// `datetime.toTime()`: the time since midnight, never negative.
 pub fn to_time(datetime: i64) -> i64 {
+    if planted(Fault::TimeBeforeEpoch) {
+        return datetime % MS_PER_DAY;
+    }
     datetime.rem_euclid(MS_PER_DAY)
 }
 

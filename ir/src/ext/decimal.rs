@@ -1,6 +1,7 @@
 //! Decimals: four digits after the point, kept as an integer of ten-thousandths.
 
 use super::ExtError;
+use crate::fault::{Fault, planted};
 use std::fmt;
 
 /// Digits after the point.
@@ -50,7 +51,8 @@ fn parse(text: &str) -> Result<i64, DecimalError> {
         part *= 10;
     }
     // The sign is the text's: `-0.5` has a whole part of zero.
-    let value = if text.starts_with('-') {
+    let negative = text.starts_with('-') && !(units == 0 && planted(Fault::SignOfWholePart));
+    let value = if negative {
         units.checked_sub(part)
     } else {
         units.checked_add(part)

@@ -1,6 +1,7 @@
 //! Durations: milliseconds.
 
 use super::ExtError;
+use crate::fault::{Fault, planted};
 use std::fmt;
 
 /// Why a string is not a duration.
@@ -79,6 +80,9 @@ pub fn to_milliseconds(duration: i64) -> i64 {
 
 /// `duration.toSeconds()`, truncating toward zero, as all of these do.
 pub fn to_seconds(duration: i64) -> i64 {
+    if planted(Fault::DurationRoundsDown) {
+        return to_milliseconds(duration).div_euclid(1000);
+    }
     to_milliseconds(duration) / 1000
 }
 

@@ -4,6 +4,7 @@
 //! the prefix, and equality compares them.
 
 use super::ExtError;
+use crate::fault::{Fault, planted};
 use crate::heap::IpWords;
 use std::fmt;
 use std::net::{AddrParseError, IpAddr, Ipv4Addr, Ipv6Addr};
@@ -187,6 +188,9 @@ pub fn is_multicast(ip: IpWords) -> bool {
 pub fn in_range(ip: IpWords, range: IpWords) -> bool {
     if is_ipv6(ip) != is_ipv6(range) || prefix(ip) < prefix(range) {
         return false;
+    }
+    if planted(Fault::RangeOfSameLength) && prefix(ip) == prefix(range) {
+        return ip == range;
     }
     let width: u32 = if is_ipv6(range) { 128 } else { 32 };
     let below = width.saturating_sub(u32::from(prefix(range)));

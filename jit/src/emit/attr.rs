@@ -5,6 +5,7 @@ use super::{
 };
 use cedarjit_ir::abi::{Builtin, EntityHeader, Frame};
 use cedarjit_ir::expr::{Op, Var};
+use cedarjit_ir::fault::{Fault, planted};
 use cedarjit_ir::ids::{AttrId, NodeId};
 use cedarjit_ir::value::Tag;
 use cranelift_codegen::ir::condcodes::IntCC;
@@ -62,7 +63,8 @@ impl Emitter<'_, '_> {
 
     pub(super) fn has_attr(&mut self, base: NodeId, attr: &str) -> Operand {
         if let Some(slot) = self.context_attr(base, attr) {
-            let tag = self.context_word(slot, 0);
+            let offset = if planted(Fault::ContextHasZero) { 8 } else { 0 };
+            let tag = self.context_word(slot, offset);
             let present = self.compare_const(IntCC::NotEqual, tag, 0);
             let word = self.widen(present);
             return Operand::known(Tag::Bool, word);
@@ -78,6 +80,10 @@ impl Emitter<'_, '_> {
         let (search, absent) = (self.b.create_block(), self.b.create_block());
         self.b.set_cold_block(search);
         let place = self.record_place(record);
+        if planted(Fault::HasWithoutAttributes) {
+            let some = self.compare_const(IntCC::NotEqual, place.shape, 0);
+            self.require(some);
+        }
         self.attr_entry(place, column, search, absent);
         let one = self.iconst(1);
         self.b.ins().jump(join, &[arg(one)]);

@@ -4,6 +4,7 @@ use super::{Emitter, Operand, TagOf, arg, checked_memory};
 use cedarjit_ir::abi::{Builtin, EntityHeader, Frame};
 use cedarjit_ir::expr::{BinaryOp, UnaryOp};
 use cedarjit_ir::ext::ExtFn;
+use cedarjit_ir::fault::{Fault, planted};
 use cedarjit_ir::heap::Heap;
 use cedarjit_ir::ids::{ConstId, NodeId};
 use cedarjit_ir::value::Tag;
@@ -108,6 +109,7 @@ impl Emitter<'_, '_> {
                 let zero = self.iconst(0);
                 return Operand::known(Tag::Bool, zero);
             }
+            (TagOf::Known(_), _) if planted(Fault::EqualIgnoresTag) => words,
             _ => {
                 let l = self.tag_value(left.tag);
                 let r = self.tag_value(right.tag);
@@ -119,7 +121,7 @@ impl Emitter<'_, '_> {
     }
 
     /// `<` and `<=`: both integers, both datetimes or both durations.
-    fn ordered(&mut self, cc: IntCC, left: Operand, right: Operand) -> Operand {
+    fn ordered(&mut self, mut cc: IntCC, left: Operand, right: Operand) -> Operand {
         const ORDERED: [Tag; 3] = [Tag::Long, Tag::Datetime, Tag::Duration];
         match (left.tag, right.tag) {
             (TagOf::Known(tag), _) if ORDERED.contains(&tag) => self.require_tag(right, tag),
@@ -133,6 +135,9 @@ impl Emitter<'_, '_> {
                 let bit = self.b.ins().ishl(one, l);
                 let allowed = self.and_const(bit, mask);
                 self.require(allowed);
+                if planted(Fault::UnsignedComparison) {
+                    cc = cc.unsigned();
+                }
             }
         }
         let flag = self.b.ins().icmp(cc, left.word, right.word);
@@ -153,7 +158,11 @@ impl Emitter<'_, '_> {
     /// A difference overflows when the operands' signs differ and it lacks the first one's.
     fn checked_sub(&mut self, a: Value, b: Value) -> Value {
         let difference = self.b.ins().isub(a, b);
-        let operands = self.b.ins().bxor(a, b);
+        let operands = if planted(Fault::SubOverflowAsAdd) {
+            self.b.ins().bxor(b, difference)
+        } else {
+            self.b.ins().bxor(a, b)
+        };
         let with_a = self.b.ins().bxor(a, difference);
         let overflow = self.b.ins().band(operands, with_a);
         let ok = self.compare_const(IntCC::SignedGreaterThanOrEqual, overflow, 0);
@@ -167,7 +176,12 @@ impl Emitter<'_, '_> {
         let high = self.b.ins().smulhi(a, b);
         let by = self.iconst(63);
         let sign = self.b.ins().sshr(low, by);
-        let ok = self.b.ins().icmp(IntCC::Equal, high, sign);
+        let ok = if planted(Fault::MulOverflowIntoSign) {
+            let above = self.add_const(high, 1);
+            self.compare_const(IntCC::UnsignedLessThan, above, 2)
+        } else {
+            self.b.ins().icmp(IntCC::Equal, high, sign)
+        };
         self.require(ok);
         low
     }
@@ -238,10 +252,12 @@ impl Emitter<'_, '_> {
         let offset = self.shift_left(half, 2);
         let middle = self.b.ins().iadd(low, offset);
         let found = self.b.ins().load(I32, checked_memory(), middle, 0);
-        let upper = self
-            .b
-            .ins()
-            .icmp(IntCC::UnsignedLessThanOrEqual, found, other);
+        let cc = if planted(Fault::AncestorSearchLeft) {
+            IntCC::UnsignedLessThan
+        } else {
+            IntCC::UnsignedLessThanOrEqual
+        };
+        let upper = self.b.ins().icmp(cc, found, other);
         let next = self.b.ins().select(upper, middle, low);
         let rest = self.b.ins().isub(length, half);
         self.b.ins().jump(head, &[arg(next), arg(rest)]);

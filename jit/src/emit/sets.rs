@@ -2,6 +2,7 @@
 
 use super::{Emitter, Operand, PAIR_SIZE, TagOf, arg, checked_memory};
 use cedarjit_ir::abi::Builtin;
+use cedarjit_ir::fault::{Fault, planted};
 use cedarjit_ir::heap::Heap;
 use cedarjit_ir::ids::NodeId;
 use cedarjit_ir::value::Tag;
@@ -84,6 +85,9 @@ impl Emitter<'_, '_> {
         let last = self.add_const(set.length, -1);
         for index in [zero, last] {
             let tag = self.element_tag(&set, index);
+            if index != zero && planted(Fault::InSetChecksFirst) {
+                continue;
+            }
             let is_entity = self.compare_const(IntCC::Equal, tag, Tag::Entity as i64);
             self.require(is_entity);
         }
@@ -94,7 +98,12 @@ impl Emitter<'_, '_> {
             let same = e.b.ins().icmp(IntCC::Equal, left, word);
             e.b.ins().brif(same, then, &[], differ, &[]);
             e.b.switch_to_block(differ);
-            let bit = e.bloom_bit(word);
+            let asked = if planted(Fault::InSetBloomOfDescendant) {
+                left
+            } else {
+                word
+            };
+            let bit = e.bloom_bit(asked);
             let candidate = e.b.ins().band(bloom, bit);
             e.b.ins().brif(candidate, maybe, &[], next, &[]);
             e.b.switch_to_block(maybe);
@@ -122,6 +131,10 @@ impl Emitter<'_, '_> {
         self.for_each_word(&place, |e, index, word, next| {
             let alike = e.b.create_block();
             let same = e.b.ins().icmp(IntCC::Equal, word, element.word);
+            if planted(Fault::ContainsIgnoresTag) {
+                e.b.ins().brif(same, then, &[], next, &[]);
+                return;
+            }
             e.b.ins().brif(same, alike, &[], next, &[]);
             e.b.switch_to_block(alike);
             let found = e.element_tag(&place, index);

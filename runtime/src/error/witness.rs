@@ -12,6 +12,7 @@ use cedar_policy::{
 };
 use cedarjit_ir::ext::datetime::{DatetimeError, display_datetime};
 use cedarjit_ir::ext::{ExtError, ExtFn, display_duration};
+use cedarjit_ir::fault::{Fault, planted};
 use std::collections::HashSet;
 use std::str::FromStr;
 
@@ -67,6 +68,9 @@ fn expression(error: &EvalError) -> Option<String> {
         }
         EvalError::EntityTagDoesNotExist { entity, tag } => {
             format!("{entity}.getTag(\"{}\")", tag.escape_debug())
+        }
+        EvalError::RecordAttrDoesNotExist { attr } if planted(Fault::AttributeNotEscaped) => {
+            format!("{{}}[\"{attr}\"]")
         }
         EvalError::RecordAttrDoesNotExist { attr } => {
             format!("{{}}[\"{}\"]", attr.escape_debug())

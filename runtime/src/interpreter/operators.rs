@@ -3,6 +3,7 @@
 use super::{Fallible, Interpreter};
 use crate::error::{Arithmetic, EvalError, ExpectedTypes};
 use cedarjit_frontend::hir::{BinaryOp, UnaryOp};
+use cedarjit_ir::fault::{Fault, planted};
 use cedarjit_ir::heap::Object;
 use cedarjit_ir::ids::EntityId;
 use cedarjit_ir::value::{Tag, Value};
@@ -76,6 +77,9 @@ impl Interpreter<'_> {
                 return Ok(Value::bool(holds(left.as_i64(), right.as_i64())));
             }
             (Tag::Long, _) => return Err(self.type_error(ExpectedTypes::Long, right)),
+            (Tag::Datetime, Tag::Long) if planted(Fault::ExpectedTypeOfComparison) => {
+                return Err(self.type_error(ExpectedTypes::Datetime, right));
+            }
             (_, Tag::Long) => ExpectedTypes::Long,
             (Tag::Datetime, _) => return Err(self.type_error(ExpectedTypes::Datetime, right)),
             (Tag::Duration, _) => return Err(self.type_error(ExpectedTypes::Duration, right)),
@@ -121,6 +125,7 @@ impl Interpreter<'_> {
             return set;
         };
         let rank = |v: &Value| match v.tag {
+            tag if planted(Fault::OffenderOrder) => tag,
             Tag::Datetime => Tag::Decimal,
             Tag::Decimal => Tag::Datetime,
             tag => tag,
@@ -138,7 +143,8 @@ impl Interpreter<'_> {
             return Ok(value);
         }
         let entity = self.context.uid_text(id);
-        Err(Box::new(if self.context.exists(id) {
+        let exists = self.context.exists(id) || planted(Fault::TagOfMissingEntity);
+        Err(Box::new(if exists {
             let tag = self.context.str(key).to_owned();
             EvalError::EntityTagDoesNotExist { entity, tag }
         } else {

@@ -7,6 +7,7 @@ use crate::request::Local;
 use crate::store::Store;
 use cedar_policy::{EntityUid, EvalResult, PartialValueToValueError, Record};
 use cedarjit_ir::ext::ExtError;
+use cedarjit_ir::fault::{Fault, planted};
 use cedarjit_ir::heap::{Heap, IpWords};
 use cedarjit_ir::ids::{EntityId, ShapeId, StrId};
 use cedarjit_ir::interner::{CapacityError, Interner};
@@ -143,6 +144,9 @@ impl ValueSink for RequestSink<'_> {
     }
 
     fn set(&mut self, elements: &mut Vec<Value>) -> Result<Value, CapacityError> {
+        if planted(Fault::ContextSetNotShared) {
+            return Ok(self.local().heap.set(&[], elements)?.value(Tag::Set));
+        }
         let older = [self.store.heap()];
         Ok(self.local().heap.set(&older, elements)?.value(Tag::Set))
     }

@@ -1,0 +1,275 @@
+//! Faults that tests plant on purpose, to see that the differential test catches them.
+//!
+//! Each [`Fault`] is a mistake that somebody could have made, at the place where they could have
+//! made it: `if planted(Fault::…)` switches it on. Without the feature `planted-faults`, which is
+//! for tests only, [`planted`] is `false` while compiling and nothing of a fault is left.
+//!
+//! A fault acts wherever its code runs: while an engine is built or while it evaluates. So it has
+//! to be planted before a world is loaded. None may make anything unsafe, hang or abort.
+
+macro_rules! faults {
+    ($($place:literal { $($(#[doc = $what:literal])+ $name:ident,)+ })+) => {
+        /// A mistake that can be planted.
+        #[derive(Copy, Clone, PartialEq, Eq, Debug)]
+        #[repr(u8)]
+        pub enum Fault {
+            $($($(#[doc = $what])+ #[doc = concat!("\n\nIn `", $place, "`.")] $name,)+)+
+        }
+
+        impl Fault {
+            /// Every fault, in the order of declaration.
+            pub const ALL: &'static [Fault] = &[$($(Fault::$name),+),+];
+
+            /// The fault's name.
+            pub fn name(self) -> &'static str {
+                match self {
+                    $($(Fault::$name => stringify!($name),)+)+
+                }
+            }
+
+            /// The file that has the fault.
+            pub fn place(self) -> &'static str {
+                match self {
+                    $($(Fault::$name)|+ => $place,)+
+                }
+            }
+
+            /// What is wrong.
+            pub fn what(self) -> &'static str {
+                match self {
+                    $($(Fault::$name => concat!($($what),+),)+)+
+                }
+            }
+        }
+    };
+}
+
+faults! {
+    "frontend/src/load/convert.rs" {
+        /// Every clause is taken for what the first one is, `when` or `unless`.
+        LaterClauseKind,
+        /// The operands of `&&` and `||` are put in the opposite order.
+        ChainOperandOrder,
+        /// The type after `is` loses its namespace.
+        IsIgnoresNamespace,
+        /// A link that binds both slots of a template has them exchanged.
+        SlotsExchanged,
+        /// An escaped star in a pattern is a wildcard.
+        EscapedStarIsWildcard,
+        /// `action in []` is no constraint at all.
+        EmptyActionList,
+    }
+    "ir/src/builder.rs" {
+        /// `if true` takes the wrong branch.
+        ConstantIfTakesElse,
+        /// `a || true` is simplified to `true` even if `a` can fail.
+        OrDropsFailing,
+        /// `true && a` is simplified to `a` even if `a` need not be a Boolean.
+        ChainOfOneUnchecked,
+    }
+    "ir/src/expr.rs" {
+        /// Reading an attribute is inferred never to fail.
+        ReadCannotFail,
+    }
+    "frontend/src/lower/fold.rs" {
+        /// A difference of constants has its operands swapped.
+        FoldSubSwapped,
+        /// A product of constants wraps around.
+        FoldMulWraps,
+        /// `containsAny` of constant sets looks for one element only.
+        FoldContainsAnyFirst,
+    }
+    "frontend/src/lower/mod.rs" {
+        /// Constant sets keep their duplicates, so equal ones differ.
+        FoldSetDuplicates,
+        /// `e is T in a` in a condition does not test the type.
+        IsInLosesType,
+        /// `e has a.b.c` does not test the third name of the path.
+        HasPathTail,
+        /// `e has a` is `true` if the schema requires the attribute, also when `e` does not exist.
+        HasRequired,
+        /// An attribute of type datetime is taken for a duration.
+        DatetimeTypedDuration,
+        /// `principal in E` in the scope gives the principal the type of `E`.
+        ScopeInGivesType,
+    }
+    "runtime/src/policies.rs" {
+        /// Policies of one shape share their constants if the first is the same.
+        ConstantsShared,
+        /// Patterns that differ only in where their wildcards are become one.
+        PatternByText,
+    }
+    "runtime/src/symbols.rs" {
+        /// The values of a record literal are stored in the order in which they are written.
+        RecordLiteralOrder,
+        /// Attributes beyond the eighth of a shape are missing in the attribute table.
+        NinthAttributeMissing,
+    }
+    "jit/src/emit/ops.rs" {
+        /// A difference is checked for overflow as a sum is.
+        SubOverflowAsAdd,
+        /// A product that overflows into the sign bit alone passes.
+        MulOverflowIntoSign,
+        /// Operands whose types are not known are compared as if unsigned.
+        UnsignedComparison,
+        /// `==` looks at words only if the type of one side is known.
+        EqualIgnoresTag,
+        /// The search for an ancestor goes on to the left of the one that it is looking for.
+        AncestorSearchLeft,
+    }
+    "jit/src/emit/sets.rs" {
+        /// `in` a set asks the Bloom word for the descendant instead of the ancestor.
+        InSetBloomOfDescendant,
+        /// `in` a set checks only the first element to be an entity.
+        InSetChecksFirst,
+        /// `contains` in a short set compares words only.
+        ContainsIgnoresTag,
+    }
+    "jit/src/emit/attr.rs" {
+        /// `context has a` is false if the attribute's word is zero.
+        ContextHasZero,
+        /// `has` on what has no attributes fails.
+        HasWithoutAttributes,
+    }
+    "runtime/src/native.rs" {
+        /// `containsAll` of the empty set is false.
+        ContainsAllEmpty,
+        /// A set literal begins with what the one before has left.
+        StaleElements,
+    }
+    "runtime/src/values.rs" {
+        /// A record literal whose shape only the request knows gets a shape of its own.
+        ScratchShapeAgain,
+        /// A tag that is missing is looked for among the attributes.
+        TagFallsBackToAttribute,
+    }
+    "runtime/src/values/convert.rs" {
+        /// A set in the context is not looked for among the sets that the store has.
+        ContextSetNotShared,
+    }
+    "runtime/src/store.rs" {
+        /// The Bloom word keeps the lower 32 bits.
+        BloomHalf,
+        /// The tags of an entity include those of the one before.
+        TagsOfEntityBefore,
+        /// An entity without attributes is stored as if it did not exist.
+        EmptyEntityMissing,
+    }
+    "ir/src/heap.rs" {
+        /// Objects are equal if their first eight words are.
+        LongObjectsCollide,
+        /// The binary search of a set steps over an element.
+        SetSearchStepsOver,
+    }
+    "ir/src/interner.rs" {
+        /// Entities of different types with equal ids are one.
+        EntityTypeIgnored,
+    }
+    "runtime/src/snapshot.rs" {
+        /// Context slots are filled by a shape of the store, for a shape of the request.
+        ContextSlotsOfOtherShape,
+    }
+    "runtime/src/request.rs" {
+        /// Entities that only the request mentions have no type.
+        LocalEntityUntyped,
+    }
+    "runtime/src/index.rs" {
+        /// The index leaves out the last ancestor.
+        LastAncestorSkipped,
+        /// Of the groups that an action is in, the index sees only one.
+        OneActionGroup,
+        /// An entity in the last word of a bit set, if that word is the first new one, is lost.
+        BitSetBoundary,
+        /// Without the index, an action is not `in` itself.
+        ActionNotInItself,
+    }
+    "ir/src/ext/datetime.rs" {
+        /// A negative offset is taken for a positive one.
+        OffsetSignIgnored,
+        /// Every century's first year has a leap day.
+        CenturyLeapDay,
+        /// `toTime` is negative before 1970.
+        TimeBeforeEpoch,
+    }
+    "ir/src/ext/duration.rs" {
+        /// `toSeconds` and the like round down, not toward zero.
+        DurationRoundsDown,
+    }
+    "ir/src/ext/ip.rs" {
+        /// A range is not in a range of the same length.
+        RangeOfSameLength,
+    }
+    "ir/src/ext/decimal.rs" {
+        /// The sign of a decimal is that of its whole part, so `-0.5` is `0.5`.
+        SignOfWholePart,
+    }
+    "ir/src/pattern.rs" {
+        /// The texts before the first and after the last wildcard may overlap.
+        PatternEndsOverlap,
+        /// After a segment is found the search goes on behind its first byte.
+        SegmentUsedAgain,
+    }
+    "runtime/src/interpreter.rs" {
+        /// `||` goes on after an operand that fails.
+        OrSwallowsError,
+        /// The right operand is evaluated before the left one.
+        RightOperandFirst,
+    }
+    "runtime/src/interpreter/operators.rs" {
+        /// The error of `in` a set names another element's type.
+        OffenderOrder,
+        /// The error of comparing a datetime with an integer expects the wrong one.
+        ExpectedTypeOfComparison,
+        /// Reading a tag of a missing entity says that the tag is missing.
+        TagOfMissingEntity,
+    }
+    "runtime/src/evaluate.rs" {
+        /// Forbids do not count if some policy failed.
+        ForbidIgnoredAfterError,
+        /// Of several satisfied forbids the second is no reason.
+        SecondForbidLost,
+        /// A failure is not recorded once a forbid is satisfied.
+        FailureDroppedAfterForbid,
+        /// Failures of the request before stay.
+        StaleFailures,
+    }
+    "runtime/src/error/witness.rs" {
+        /// Attribute names are not escaped, so some errors get lost on the way to cedar-policy's.
+        AttributeNotEscaped,
+    }
+}
+
+/// Whether this fault is planted; without the feature `planted-faults`, never.
+#[cfg(not(feature = "planted-faults"))]
+#[inline(always)]
+pub fn planted(_fault: Fault) -> bool {
+    false
+}
+
+#[cfg(feature = "planted-faults")]
+pub use switch::{plant, planted};
+
+#[cfg(feature = "planted-faults")]
+mod switch {
+    use super::Fault;
+    use std::sync::atomic::{AtomicU8, Ordering};
+
+    /// No fault.
+    const NONE: u8 = u8::MAX;
+
+    static PLANTED: AtomicU8 = AtomicU8::new(NONE);
+
+    const _: () = assert!(Fault::ALL.len() < NONE as usize);
+
+    /// Plants a fault in the whole process, in place of the one before, or none.
+    pub fn plant(fault: Option<Fault>) {
+        let number = fault.map_or(NONE, |fault| fault as u8);
+        PLANTED.store(number, Ordering::SeqCst);
+    }
+
+    /// Whether this fault is planted.
+    #[inline(always)]
+    pub fn planted(fault: Fault) -> bool {
+        PLANTED.load(Ordering::Relaxed) == fault as u8
+    }
+}

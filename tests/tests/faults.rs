@@ -1,0 +1,241 @@
+//! Mistakes planted one at a time in the engine: the differential test must catch each.
+//!
+//! For each [`Fault`] worlds are generated from seed 0 on until an engine differs from
+//! cedar-policy. `CEDARJIT_FAULT_SEEDS` says how many seeds are tried at most;
+//! `CEDARJIT_FAULTS=Name,Name` picks faults and `CEDARJIT_FAULT_KNOBS=knob=100,knob=0` sets knobs of
+//! the generator, to see what it takes to catch one. `UPDATE_FAULTS=1` writes the rows of the faults
+//! that were tried to `docs/faults.md`.
+
+use cedarjit_ir::fault::{Fault, plant};
+use cedarjit_tests::differential::{Difference, Outcome, run_seed};
+use cedarjit_tests::engines::{CedarEngine, TestEngine, engines};
+use cedarjit_tests::generator::Knobs;
+use std::collections::BTreeMap;
+use std::fmt::Write;
+use std::path::Path;
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+/// How many seeds are tried for a fault.
+const SEEDS: u64 = 20_000;
+
+/// How many seeds must show nothing without a fault.
+const CONTROL_SEEDS: u64 = 100;
+
+const THREADS: usize = 2;
+
+/// As the differential test has it.
+const STACK_SIZE: usize = 32 << 20;
+
+/// What a seed came to.
+struct Seen {
+    /// How many requests were compared, up to and with the first that differs.
+    requests: usize,
+    /// The first engine that differs, and how.
+    difference: Option<(String, String)>,
+}
+
+impl From<Outcome> for Seen {
+    fn from(outcome: Outcome) -> Self {
+        let Some(first) = outcome.mismatches.into_iter().next() else {
+            return Self {
+                requests: outcome.requests - outcome.skipped,
+                difference: None,
+            };
+        };
+        let (requests, how) = match first.difference {
+            Difference::Answer { request, .. } => (request + 1, "answer"),
+            Difference::Load(_) => (0, "refuses the world"),
+            Difference::Panic(_) => (0, "panic"),
+        };
+        Self {
+            requests,
+            difference: Some((first.engine, how.to_owned())),
+        }
+    }
+}
+
+/// How a fault was caught.
+struct Catch {
+    seed: u64,
+    /// Requests compared until then.
+    requests: usize,
+    engine: String,
+    how: String,
+}
+
+/// Tries the seeds from 0 on, in order, until one shows a difference.
+///
+/// The result does not depend on how the threads interleave: every seed before the one that is
+/// returned was tried, and showed nothing.
+fn first_catch(seeds: u64) -> Option<Catch> {
+    let (next, found) = (AtomicU64::new(0), AtomicU64::new(u64::MAX));
+    let seen = Mutex::new(BTreeMap::new());
+    let work = || {
+        let (engines, knobs) = (suspects(), knobs());
+        loop {
+            let seed = next.fetch_add(1, Ordering::SeqCst);
+            if seed >= seeds || seed > found.load(Ordering::SeqCst) {
+                break;
+            }
+            let outcome = Seen::from(run_seed(seed, &CedarEngine, &engines, &knobs));
+            if outcome.difference.is_some() {
+                found.fetch_min(seed, Ordering::SeqCst);
+            }
+            seen.lock().expect("not poisoned").insert(seed, outcome);
+        }
+    };
+    std::thread::scope(|scope| {
+        for _ in 0..THREADS {
+            let builder = std::thread::Builder::new().stack_size(STACK_SIZE);
+            builder.spawn_scoped(scope, work).expect("a thread");
+        }
+    });
+    let mut requests = 0;
+    for (seed, outcome) in seen.into_inner().expect("not poisoned") {
+        requests += outcome.requests;
+        if let Some((engine, how)) = outcome.difference {
+            return Some(Catch {
+                seed,
+                requests,
+                engine,
+                how,
+            });
+        }
+    }
+    None
+}
+
+/// Every engine but the judge, which no fault can touch.
+fn suspects() -> Vec<Box<dyn TestEngine>> {
+    let mut engines = engines();
+    engines.retain(|engine| engine.name() != CedarEngine.name());
+    engines
+}
+
+fn knobs() -> Knobs {
+    let mut knobs = Knobs::default();
+    let set = std::env::var("CEDARJIT_FAULT_KNOBS").unwrap_or_default();
+    for (name, value) in set.split(',').filter_map(|knob| knob.split_once('=')) {
+        let knob = knobs.by_name(name).expect("the name of a knob");
+        *knob = value.parse().expect("a percentage");
+    }
+    knobs
+}
+
+fn seeds() -> u64 {
+    let set = std::env::var("CEDARJIT_FAULT_SEEDS").ok();
+    set.and_then(|text| text.parse().ok()).unwrap_or(SEEDS)
+}
+
+/// The faults to try: all, or those that the environment names.
+fn chosen() -> Vec<Fault> {
+    let names = std::env::var("CEDARJIT_FAULTS").ok();
+    let wanted = |fault: &Fault| {
+        let names = names.as_deref();
+        names.is_none_or(|names| names.split(',').any(|name| name == fault.name()))
+    };
+    Fault::ALL.iter().copied().filter(wanted).collect()
+}
+
+/// Faults are planted in the whole process, so everything is one test.
+#[test]
+fn every_planted_fault_is_caught() {
+    assert!(Fault::ALL.len() >= 40);
+    plant(None);
+    let control = first_catch(CONTROL_SEEDS);
+    assert!(control.is_none(), "a difference without a fault");
+    // A fault may make an engine panic, which the differential test takes for a difference.
+    std::panic::set_hook(Box::new(|_| {}));
+    let mut catches = Vec::new();
+    for fault in chosen() {
+        plant(Some(fault));
+        let catch = first_catch(seeds());
+        println!("{}", row(fault, catch.as_ref()));
+        catches.push((fault, catch));
+    }
+    plant(None);
+    let _ = std::panic::take_hook();
+    if std::env::var_os("UPDATE_FAULTS").is_some() {
+        std::fs::write(table_path(), page(&catches)).expect("writes the table");
+    }
+    let missed = catches.iter().filter(|(_, catch)| catch.is_none());
+    let missed: Vec<&str> = missed.map(|(fault, _)| fault.name()).collect();
+    assert!(missed.is_empty(), "not caught: {missed:?}");
+}
+
+#[test]
+fn the_table_has_every_fault() {
+    let table = std::fs::read_to_string(table_path()).expect("UPDATE_FAULTS=1 writes it");
+    for fault in Fault::ALL {
+        let cell = format!("| `{}` |", fault.name());
+        assert!(table.contains(&cell), "UPDATE_FAULTS=1 adds {fault:?}");
+    }
+}
+
+fn table_path() -> std::path::PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/faults.md")
+}
+
+fn row(fault: Fault, catch: Option<&Catch>) -> String {
+    let head = format!(
+        "| `{}` | `{}` | {} |",
+        fault.name(),
+        fault.place(),
+        fault.what().trim().replace('|', "\\|")
+    );
+    match catch {
+        Some(catch) => {
+            let how = match catch.how.as_str() {
+                "answer" => String::new(),
+                how => format!(" ({how})"),
+            };
+            let Catch {
+                seed,
+                requests,
+                engine,
+                ..
+            } = catch;
+            format!("{head} {seed} | {requests} | {engine}{how} |")
+        }
+        None => format!("{head} {NOT_CAUGHT} | | |"),
+    }
+}
+
+const NOT_CAUGHT: &str = "not caught";
+
+const INTRO: &str = "\
+# Planted faults
+
+How good is the differential test at finding mistakes? Each of these was planted in the engine, one
+at a time, and worlds were generated from seed 0 on until an engine answered differently from
+cedar-policy. The requests are those compared until then, over all worlds; the engine is the first
+that differed. Regenerate this page with
+
+```text
+UPDATE_FAULTS=1 cargo test --release --workspace --features cedarjit-tests/planted-faults --test faults
+```
+
+";
+
+/// The page with the rows of the faults that were tried, and the other rows as they are.
+fn page(tried: &[(Fault, Option<Catch>)]) -> String {
+    let earlier = std::fs::read_to_string(table_path()).unwrap_or_default();
+    let rows = Fault::ALL.iter().filter_map(|fault| {
+        let now = tried.iter().find(|(other, _)| other == fault);
+        let head = format!("| `{}` |", fault.name());
+        let before = || earlier.lines().find(|line| line.starts_with(&head));
+        now.map(|(_, catch)| row(*fault, catch.as_ref()))
+            .or_else(|| before().map(str::to_owned))
+    });
+    let rows: Vec<String> = rows.collect();
+    let caught = rows.iter().filter(|row| !row.contains(NOT_CAUGHT)).count();
+    let mut page = String::from(INTRO);
+    let _ = writeln!(page, "{caught} of {} faults are caught.\n", rows.len());
+    page.push_str("| fault | where | what is wrong | seed that caught it | requests | engine |\n");
+    page.push_str("|---|---|---|---|---|---|\n");
+    for row in rows {
+        let _ = writeln!(page, "{row}");
+    }
+    page
+}
