@@ -7,11 +7,12 @@
 //! that were tried to `docs/faults.md`.
 
 use cedarjit_ir::fault::{Fault, plant};
-use cedarjit_tests::differential::{Difference, Outcome, run_seed};
-use cedarjit_tests::engines::{CedarEngine, TestEngine, engines};
+use cedarjit_tests::differential::{Difference, Outcome, campaign, run_seed};
+use cedarjit_tests::engines::{CedarEngine, TestEngine};
 use cedarjit_tests::generator::Knobs;
 use std::collections::BTreeMap;
 use std::fmt::Write;
+use std::num::NonZero;
 use std::path::Path;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -106,11 +107,9 @@ fn first_catch(seeds: u64) -> Option<Catch> {
     None
 }
 
-/// Every engine but the judge, which no fault can touch.
+/// The engines of a campaign.
 fn suspects() -> Vec<Box<dyn TestEngine>> {
-    let mut engines = engines();
-    engines.retain(|engine| engine.name() != CedarEngine.name());
-    engines
+    campaign::engines(NonZero::new(16).expect("is not zero"))
 }
 
 fn knobs() -> Knobs {

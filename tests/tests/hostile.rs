@@ -3,7 +3,7 @@
 //!
 //! With `--nocapture` and in a release build this prints the table of docs/limits.md.
 
-use cedar_policy::{Context, Entities, EntityUid, Request};
+use cedar_policy::{Context, EntityUid, Request};
 use cedarjit::{BoundRequest, Engine, Scratch};
 use std::fmt::Write;
 use std::hint::black_box;

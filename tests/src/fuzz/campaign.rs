@@ -1,8 +1,12 @@
 //! Whole generated worlds.
 
-use crate::differential::run_case;
-use crate::engines::{CedarEngine, engines};
-use crate::generator::{Knobs, Rng, generate_from};
+use crate::differential::{campaign, run_bytes};
+use crate::engines::CedarEngine;
+use crate::generator::{Knobs, Rng};
+use std::num::NonZero;
+
+/// As in a long campaign: the ways to ask that spend their time in parsers get some of the requests.
+const SAMPLE: NonZero<usize> = NonZero::new(8).unwrap();
 
 /// Worlds small enough that an input takes some milliseconds.
 fn knobs() -> Knobs {
@@ -21,15 +25,8 @@ fn knobs() -> Knobs {
 /// A world that cedar-policy refuses says something about the generator, not about an engine; the
 /// differential test sees to it that this does not happen.
 pub(super) fn run(data: &[u8]) {
-    let case = generate_from(&mut Rng::from_bytes(data), &knobs());
-    // Generating code takes most of the time: one engine that does so for each input.
-    let native = ["native", "index-off", "facade"];
-    let choice = data
-        .last()
-        .map_or(0, |byte| usize::from(*byte) % native.len());
-    let mut engines = engines();
-    engines.retain(|e| e.name() == "interpreter" || native.get(choice) == Some(&e.name()));
-    let outcome = run_case(&case, &CedarEngine, &engines);
+    let engines = campaign::engines(SAMPLE);
+    let outcome = run_bytes(data, &CedarEngine, &engines, &knobs());
     if let Some(mismatch) = outcome.mismatches.first() {
         panic!("{mismatch}");
     }

@@ -2,45 +2,43 @@
 
 use crate::differential::Verdict;
 use crate::engines::{
-    Answer, CedarEngine, EngineError, Loaded, TestEngine, TestRequest, World, WorldTexts, engines,
+    Answer, CedarEngine, CedarjitEngine, EngineError, Given, Loaded, Mode, TestEngine, TestRequest,
+    World, WorldTexts,
 };
 use cedarjit::BuildError;
 use cedarjit_frontend::load::{LoadErrorKind, ParseError, ParseErrorKind};
 
-/// All of this project's engines.
-pub(super) const ALL: &[&str] = &["native", "interpreter", "index-off", "facade"];
+/// Every way to ask this project's engine.
+pub(super) const ALL: &[Mode] = Mode::ALL;
 
 /// Native code and the interpreter, where an input's world costs more than its requests.
-pub(super) const TWO: &[&str] = &["native", "interpreter"];
+pub(super) const TWO: &[Mode] = &[Mode::Native, Mode::Interpreter];
 
-/// Engines with one world loaded into all of them.
+/// cedar-policy and this project's engine with one world loaded into both.
 pub(super) struct Panel {
     judge: Box<dyn Loaded>,
-    engines: Vec<(String, Box<dyn Loaded>)>,
+    /// `None` if a limit keeps the world out.
+    engine: Option<Box<dyn Loaded>>,
     texts: WorldTexts,
 }
 
 impl Panel {
-    /// Loads a world into cedar-policy and the engines with these names.
+    /// Loads a world into cedar-policy and an engine of these modes.
     ///
     /// # Panics
     /// When one refuses the world for another reason than a limit.
-    pub(super) fn new(world: &World, names: &[&str]) -> Self {
+    pub(super) fn new(world: &World, modes: &[Mode]) -> Self {
         let judge = CedarEngine
             .load(world)
             .unwrap_or_else(|error| panic!("cedar-policy refuses its own values: {error}"));
-        let mut loaded = Vec::with_capacity(names.len());
-        for engine in engines().iter().filter(|e| names.contains(&e.name())) {
-            let name = engine.name();
-            match engine.load(world) {
-                Ok(engine) => loaded.push((name.to_owned(), engine)),
-                Err(error) if is_limit(&error) => {}
-                Err(error) => panic!("{name} refuses the world: {error}\n{:?}", world.texts),
-            }
-        }
+        let engine = match CedarjitEngine::of(modes).load(world) {
+            Ok(engine) => Some(engine),
+            Err(error) if is_limit(&error) => None,
+            Err(error) => panic!("we alone refuse the world: {error}\n{:?}", world.texts),
+        };
         Self {
             judge,
-            engines: loaded,
+            engine,
             texts: world.texts.clone(),
         }
     }
@@ -48,45 +46,46 @@ impl Panel {
     /// Asks everybody a request, and gives what cedar-policy says.
     ///
     /// # Panics
-    /// When an engine answers differently.
+    /// When a mode answers differently.
     pub(super) fn ask(&mut self, request: &TestRequest) -> Verdict {
-        let expected = self.judge.authorize(request);
-        for (name, engine) in &mut self.engines {
-            let got = engine.authorize(request);
-            assert!(
-                same(&expected, &got),
-                "{name} differs\nrequest: {} {} {} {}\nexpected: {expected:?}\ngot: {got:?}\n{:?}",
-                request.principal,
-                request.action,
-                request.resource,
-                request.context,
-                self.texts,
-            );
+        let mut expected = None;
+        self.judge.authorize(request, &mut |_, given| {
+            expected = Some(Verdict::from(given));
+        });
+        let Some(expected) = expected else {
+            panic!("cedar-policy gives one answer");
+        };
+        if let Some(engine) = &mut self.engine {
+            let texts = &self.texts;
+            engine.authorize(request, &mut |mode, given| {
+                if !same(&expected, &given) {
+                    let got = Verdict::from(given);
+                    panic!(
+                        "{mode} differs\nrequest: {} {} {} {}\nexpected: {expected:?}\ngot: {got:?}\n{texts:?}",
+                        request.principal, request.action, request.resource, request.context,
+                    );
+                }
+            });
         }
         expected
     }
 }
 
-/// Asks the engines with these names every request; panics as [`Panel`] does.
-pub(super) fn compare(world: &World, requests: &[TestRequest], names: &[&str]) {
-    let mut panel = Panel::new(world, names);
+/// Asks an engine of these modes every request; panics as [`Panel`] does.
+pub(super) fn compare(world: &World, requests: &[TestRequest], modes: &[Mode]) {
+    let mut panel = Panel::new(world, modes);
     for request in requests {
         let _same_for_all = panel.ask(request);
     }
 }
 
 /// Whether two verdicts agree; a verdict of a judge that ran out of stack agrees with any.
-fn same(expected: &Verdict, got: &Verdict) -> bool {
+fn same(expected: &Verdict, got: &Given<'_>) -> bool {
     let ran_out = |answer: &Answer| {
-        let mut texts = answer.errors.values();
-        texts.any(|text| text.contains("recursion limit"))
+        let mut failures = answer.errors.values();
+        failures.any(|failure| failure.text.contains("recursion limit"))
     };
-    match (expected, got) {
-        (Ok(expected), _) if ran_out(expected) => true,
-        (Ok(expected), Ok(got)) => expected == got,
-        (Err(_), Err(_)) => true,
-        _ => false,
-    }
+    expected.as_ref().is_ok_and(ran_out) || got.agrees(expected)
 }
 
 fn is_limit(error: &EngineError) -> bool {
