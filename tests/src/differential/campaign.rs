@@ -8,8 +8,11 @@ use std::io;
 use std::num::NonZero;
 use std::path::{Path, PathBuf};
 
-/// Worlds in a block: a run that is ended loses less than one block.
-const BLOCK: u64 = 500;
+/// Most worlds in a block: a run that is ended loses less than one block.
+const BLOCK: usize = 500;
+
+/// About how many requests a world has, to end near the number that was asked for.
+const WORLD: usize = 550;
 
 /// Mismatches after which a campaign gives up: each is kept with its world.
 const TOO_MANY: usize = 100;
@@ -84,7 +87,9 @@ impl Campaign {
         progress(&state);
         while state.report.requests < self.requests && state.report.mismatches.len() < TOO_MANY {
             let started = std::time::Instant::now();
-            let seeds = state.next_seed..state.next_seed + BLOCK;
+            let left = self.requests - state.report.requests;
+            let worlds = left.div_ceil(WORLD).min(BLOCK) as u64;
+            let seeds = state.next_seed..state.next_seed + worlds;
             state.next_seed = seeds.end;
             let block = run(seeds, self.threads, &CedarEngine, &engines, &self.knobs);
             state.report.merge(block);
