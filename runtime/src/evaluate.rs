@@ -1,9 +1,10 @@
 //! Evaluating a bound request: candidates, outcomes, combination.
 
+use crate::coverage::{Coverage, Observer};
 use crate::error::EvalError;
 use crate::index::{Query, action_matches};
 use crate::interpreter::Interpreter;
-use crate::native::NativeHost;
+use crate::native::{NativeHost, ObservedHost};
 use crate::snapshot::{BoundRequest, Snapshot};
 use crate::values::{ScratchSpace, ValueContext};
 use cedar_policy::Decision;
@@ -172,6 +173,7 @@ impl BoundRequest {
                 indexed: true,
                 native: true,
             },
+            (),
         )
     }
 
@@ -196,21 +198,66 @@ impl BoundRequest {
                 indexed: false,
                 native: false,
             },
+            (),
         )
     }
 
+    /// As [`evaluate`](Self::evaluate), and counts what compiled code did.
+    ///
+    /// What the interpreter did is counted only for policies that it had to evaluate.
+    pub fn evaluate_observed<'a>(
+        &'a self,
+        scratch: &'a mut Scratch,
+        coverage: &mut Coverage,
+    ) -> Evaluation<'a> {
+        self.run(
+            scratch,
+            Mode {
+                indexed: true,
+                native: true,
+            },
+            coverage,
+        )
+    }
+
+    /// As [`interpret`](Self::interpret), and counts what the interpreter did.
+    ///
+    /// It visits every policy, so that constraints on actions are counted that do not hold.
+    pub fn interpret_observed<'a>(
+        &'a self,
+        scratch: &'a mut Scratch,
+        coverage: &mut Coverage,
+    ) -> Evaluation<'a> {
+        scratch.outcomes.clear();
+        let count = self.snapshot.table.policies.len();
+        let every = (0..count).map(PolicyIndex::from_index);
+        scratch.interpret.extend(every);
+        self.run_interpreter(scratch, coverage);
+        self.finish(scratch)
+    }
+
     #[inline]
-    fn run<'a>(&'a self, scratch: &'a mut Scratch, mode: Mode) -> Evaluation<'a> {
+    fn run<'a>(
+        &'a self,
+        scratch: &'a mut Scratch,
+        mode: Mode,
+        mut observer: impl Observer,
+    ) -> Evaluation<'a> {
         scratch.outcomes.clear();
         if mode.native {
-            self.run_native(scratch, mode);
+            self.run_native(scratch, mode, observer.reborrow());
         } else {
             let pending = &mut scratch.interpret;
             self.candidates(mode, |policy| pending.push(policy));
         }
         if !scratch.interpret.is_empty() {
-            self.run_interpreter(scratch);
+            self.run_interpreter(scratch, observer);
         }
+        self.finish(scratch)
+    }
+
+    #[inline]
+    fn finish<'a>(&'a self, scratch: &'a mut Scratch) -> Evaluation<'a> {
         scratch.space.clear();
         Evaluation {
             request: self,
@@ -251,17 +298,21 @@ impl BoundRequest {
     }
 
     #[inline]
-    fn run_native(&self, scratch: &mut Scratch, mode: Mode) {
+    fn run_native(&self, scratch: &mut Scratch, mode: Mode, mut observer: impl Observer) {
         let Snapshot {
             store,
             table,
             attr_table,
             ..
         } = &*self.snapshot;
-        let mut host = NativeHost {
+        let host = NativeHost {
             values: self.values(&mut scratch.space),
             patterns: &table.patterns,
             elements: &mut scratch.elements,
+        };
+        let mut host = ObservedHost {
+            host,
+            observer: observer.reborrow(),
         };
         let parts = FrameParts {
             global: store.heap(),
@@ -299,7 +350,7 @@ impl BoundRequest {
 
     /// Interprets the policies that are waiting for it.
     #[cold]
-    fn run_interpreter(&self, scratch: &mut Scratch) {
+    fn run_interpreter(&self, scratch: &mut Scratch, mut observer: impl Observer) {
         let Scratch {
             space,
             outcomes,
@@ -311,7 +362,8 @@ impl BoundRequest {
                 continue;
             };
             space.clear();
-            let outcome = match Interpreter::new(self.values(space)).evaluate(bound) {
+            let mut interpreter = Interpreter::observed(self.values(space), observer.reborrow());
+            let outcome = match interpreter.evaluate(bound) {
                 Ok(true) => Outcome::Satisfied,
                 Ok(false) => Outcome::Unsatisfied,
                 Err(_) => Outcome::Failed,

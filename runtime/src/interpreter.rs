@@ -12,6 +12,7 @@ mod operators;
 #[cfg(test)]
 mod tests;
 
+use crate::coverage::{Observer, Side};
 use crate::error::{ActualType, EvalError, ExpectedTypes};
 use crate::values::ValueContext;
 use cedarjit_frontend::hir::{
@@ -29,14 +30,22 @@ type Fallible<T> = Result<T, Box<EvalError>>;
 
 /// Evaluates policies and expressions for one request.
 #[derive(Debug)]
-pub struct Interpreter<'a> {
+pub struct Interpreter<'a, O = ()> {
     context: ValueContext<'a>,
+    observer: O,
 }
 
 impl<'a> Interpreter<'a> {
     /// An interpreter for this request.
     pub fn new(context: ValueContext<'a>) -> Self {
-        Self { context }
+        Self::observed(context, ())
+    }
+}
+
+impl<'a, O: Observer> Interpreter<'a, O> {
+    /// An interpreter for this request that tells `observer` what it executes.
+    pub fn observed(context: ValueContext<'a>, observer: O) -> Self {
+        Self { context, observer }
     }
 
     /// What values mean to this interpreter.
@@ -49,6 +58,7 @@ impl<'a> Interpreter<'a> {
     /// # Errors
     /// When a condition fails. A scope cannot fail, given that the links' slots are bound.
     pub fn evaluate(&mut self, policy: &BoundPolicy) -> Result<bool, EvalError> {
+        self.observer.policy();
         Ok(self.in_scope(policy)? && self.conditions(policy)?)
     }
 
@@ -61,19 +71,29 @@ impl<'a> Interpreter<'a> {
     }
 
     /// Whether the request is one that the policy is about.
-    fn in_scope(&self, bound: &BoundPolicy) -> Result<bool, EvalError> {
+    fn in_scope(&mut self, bound: &BoundPolicy) -> Result<bool, EvalError> {
         let (policy, request) = (&bound.policy, self.context.request);
-        Ok(
-            self.matches(request.principal(), &policy.principal, &bound.slots)?
-                && self.matches_action(request.action(), &policy.action)
-                && self.matches(request.resource(), &policy.resource, &bound.slots)?,
-        )
+        let holds = self.matches(request.principal(), &policy.principal, &bound.slots)?;
+        self.observer
+            .scope(Side::Principal, &policy.principal, holds);
+        if !holds {
+            return Ok(false);
+        }
+        let holds = self.matches_action(request.action(), &policy.action);
+        self.observer.action(&policy.action, holds);
+        if !holds {
+            return Ok(false);
+        }
+        let holds = self.matches(request.resource(), &policy.resource, &bound.slots)?;
+        self.observer.scope(Side::Resource, &policy.resource, holds);
+        Ok(holds)
     }
 
     fn conditions(&mut self, bound: &BoundPolicy) -> Result<bool, EvalError> {
         for condition in &bound.policy.conditions {
-            let holds = self.eval_bool(&condition.body).map_err(|error| *error)?;
-            if holds == condition.unless {
+            let holds = self.eval_bool(&condition.body);
+            self.observer.condition(condition, &holds);
+            if holds.map_err(|error| *error)? == condition.unless {
                 return Ok(false);
             }
         }
@@ -115,7 +135,7 @@ impl<'a> Interpreter<'a> {
     /// Each construct has a function of its own, so that a level of nesting takes no more stack
     /// than its construct needs.
     fn eval(&mut self, expr: &Expr) -> Fallible<Value> {
-        match expr {
+        let result = match expr {
             Expr::Literal(literal) => Ok(literal_value(*literal)),
             Expr::Var(var) => Ok(self.variable(*var)),
             Expr::Unary(op, operand) => self.eval_unary(*op, operand),
@@ -130,7 +150,9 @@ impl<'a> Interpreter<'a> {
             Expr::Set(elements) => self.eval_set(elements),
             Expr::Record(attrs) => self.eval_record(attrs),
             Expr::Call(function, arguments) => self.eval_call(*function, arguments),
-        }
+        };
+        self.observer.expression(expr, &result);
+        result
     }
 
     fn eval_unary(&mut self, op: UnaryOp, operand: &Expr) -> Fallible<Value> {

@@ -33,6 +33,7 @@
 struct Readme;
 
 mod conform;
+pub mod coverage;
 mod engine;
 pub mod error;
 mod evaluate;

@@ -1,7 +1,8 @@
 //! The runtime's side of compiled code: the builtins, on interned values.
 
+use crate::coverage::Observer;
 use crate::values::ValueContext;
-use cedarjit_ir::abi::ValuePair;
+use cedarjit_ir::abi::{Builtin, ValuePair};
 use cedarjit_ir::ext::{self, ExtFn};
 use cedarjit_ir::fault::{Fault, planted};
 use cedarjit_ir::heap::{Heap, HeapRef};
@@ -141,5 +142,109 @@ impl Host for NativeHost<'_> {
 
     fn scratch(&self) -> &Heap {
         &self.values.scratch.heap
+    }
+}
+
+/// A host whose answers an observer hears of; it adds nothing for the observer `()`.
+#[derive(Debug)]
+pub(crate) struct ObservedHost<H, O> {
+    pub(crate) host: H,
+    pub(crate) observer: O,
+}
+
+impl<H: Host, O: Observer> ObservedHost<H, O> {
+    #[inline]
+    fn test(&mut self, builtin: Builtin, holds: bool) -> bool {
+        self.observer.builtin(builtin, Some(Value::bool(holds)));
+        holds
+    }
+
+    #[inline]
+    fn built(&mut self, builtin: Builtin, tag: Tag, made: Option<HeapRef>) -> Option<HeapRef> {
+        self.observer
+            .builtin(builtin, made.map(|made| made.value(tag)));
+        made
+    }
+
+    #[inline]
+    fn found(&mut self, builtin: Builtin, value: Option<Value>) -> Option<Value> {
+        self.observer.builtin(builtin, value);
+        value
+    }
+}
+
+impl<H: Host, O: Observer> Host for ObservedHost<H, O> {
+    #[inline]
+    fn get_attr(&mut self, base: Value, attr: StrId) -> Option<Value> {
+        let value = self.host.get_attr(base, attr);
+        self.found(Builtin::GetAttr, value)
+    }
+
+    #[inline]
+    fn has_attr(&mut self, base: Value, attr: StrId) -> Option<bool> {
+        let holds = self.host.has_attr(base, attr);
+        self.observer
+            .builtin(Builtin::HasAttr, holds.map(Value::bool));
+        holds
+    }
+
+    #[inline]
+    fn get_tag(&mut self, entity: EntityId, key: StrId) -> Option<Value> {
+        let value = self.host.get_tag(entity, key);
+        self.found(Builtin::GetTag, value)
+    }
+
+    #[inline]
+    fn has_tag(&mut self, entity: EntityId, key: StrId) -> bool {
+        let holds = self.host.has_tag(entity, key);
+        self.test(Builtin::HasTag, holds)
+    }
+
+    #[inline]
+    fn contains(&mut self, set: HeapRef, element: Value) -> bool {
+        let holds = self.host.contains(set, element);
+        self.test(Builtin::Contains, holds)
+    }
+
+    #[inline]
+    fn contains_all(&mut self, left: HeapRef, right: HeapRef) -> bool {
+        let holds = self.host.contains_all(left, right);
+        self.test(Builtin::ContainsAll, holds)
+    }
+
+    #[inline]
+    fn contains_any(&mut self, left: HeapRef, right: HeapRef) -> bool {
+        let holds = self.host.contains_any(left, right);
+        self.test(Builtin::ContainsAny, holds)
+    }
+
+    #[inline]
+    fn make_set(&mut self, elements: &[ValuePair]) -> Option<HeapRef> {
+        let made = self.host.make_set(elements);
+        self.built(Builtin::MakeSet, Tag::Set, made)
+    }
+
+    #[inline]
+    fn make_record(&mut self, shape: ShapeId, values: &[ValuePair]) -> Option<HeapRef> {
+        let made = self.host.make_record(shape, values);
+        self.built(Builtin::MakeRecord, Tag::Record, made)
+    }
+
+    #[inline]
+    fn like(&mut self, text: StrId, pattern: PatternId) -> bool {
+        let holds = self.host.like(text, pattern);
+        self.test(Builtin::Like, holds)
+    }
+
+    #[inline]
+    fn call_ext(&mut self, func: ExtFn, a: u64, b: u64) -> Option<Value> {
+        let value = self.host.call_ext(func, a, b);
+        self.observer.extension(func, value);
+        self.found(Builtin::CallExt, value)
+    }
+
+    #[inline]
+    fn scratch(&self) -> &Heap {
+        self.host.scratch()
     }
 }

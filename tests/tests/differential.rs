@@ -228,7 +228,7 @@ impl Loaded for LoadedFaulty {
 #[test]
 fn a_wrong_engine_is_caught_and_its_case_shrinks() {
     let engines: Vec<Box<dyn TestEngine>> = vec![Box::new(CedarEngine), Box::new(Faulty)];
-    let report = run(0..40, threads(), &CedarEngine, &engines, &Knobs::default());
+    let report = run(0..120, threads(), &CedarEngine, &engines, &Knobs::default());
     let mismatch = report.mismatches.first().expect("the fault shows");
     assert_eq!(mismatch.engine, "faulty");
     let small = shrink(mismatch, &CedarEngine, &engines, 2_000).mismatch;

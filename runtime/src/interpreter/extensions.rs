@@ -1,6 +1,7 @@
 //! Extension functions on evaluated arguments.
 
 use super::{Fallible, Interpreter, boxed};
+use crate::coverage::Observer;
 use crate::error::{EvalError, ExpectedTypes};
 use cedarjit_ir::ext::datetime::{self, DatetimeError};
 use cedarjit_ir::ext::{
@@ -9,7 +10,7 @@ use cedarjit_ir::ext::{
 use cedarjit_ir::heap::IpWords;
 use cedarjit_ir::value::{Tag, Value};
 
-impl Interpreter<'_> {
+impl<O: Observer> Interpreter<'_, O> {
     /// Calls `function`; the arguments' types are checked from left to right.
     pub(super) fn call(&mut self, function: ExtFn, arguments: &[Value]) -> Fallible<Value> {
         match *arguments {

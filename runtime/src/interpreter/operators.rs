@@ -1,6 +1,7 @@
 //! Operators on evaluated operands.
 
 use super::{Fallible, Interpreter};
+use crate::coverage::Observer;
 use crate::error::{Arithmetic, EvalError, ExpectedTypes};
 use cedarjit_frontend::hir::{BinaryOp, UnaryOp};
 use cedarjit_ir::fault::{Fault, planted};
@@ -8,7 +9,7 @@ use cedarjit_ir::heap::Object;
 use cedarjit_ir::ids::EntityId;
 use cedarjit_ir::value::{Tag, Value};
 
-impl Interpreter<'_> {
+impl<O: Observer> Interpreter<'_, O> {
     pub(super) fn unary(&self, op: UnaryOp, operand: Value) -> Fallible<Value> {
         match op {
             UnaryOp::Not => Ok(Value::bool(!self.as_bool(operand)?)),

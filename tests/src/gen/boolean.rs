@@ -43,6 +43,7 @@ impl Writer<'_> {
             nested(k.conditional),
             nested(k.short_circuit),
             nested(k.long_chains),
+            u32::from(k.computed_calls),
             1,
         ];
         match self.rng.weighted(&weights) {
@@ -66,6 +67,7 @@ impl Writer<'_> {
             12 => self.conditional(depth, want),
             13 => self.short_circuit(depth),
             14 => self.long_chain(want),
+            15 => self.computed_call(),
             _ => {
                 let known = want.unwrap_or_else(|| self.rng.one_in(2));
                 self.push(if known { "true" } else { "false" });
@@ -75,7 +77,11 @@ impl Writer<'_> {
     }
 
     fn boolean_read(&mut self) -> Option<bool> {
-        match self.read(BOOL) {
+        let tag = match self.rng.chance(self.knobs.tags) {
+            true => self.tag_value(BOOL),
+            false => None,
+        };
+        match tag.or_else(|| self.read(BOOL)) {
             Some(known) => known.and_then(|val| match val {
                 Val::Bool(known) => Some(known),
                 _ => None,

@@ -66,6 +66,7 @@ const FAILING: &[&str] = &[
     "(principal.hasTag(1))",
     "(principal.getTag(\"no such tag\") == 1)",
     "(context[\"no such attribute\"] == 1)",
+    "((if action == action then context else {})[\"no such attribute\"] == 1)",
     "({a: 1}.b == 1)",
     "({a: 1, b: 9223372036854775807 + 1} == {})",
     "[1, 1 + \"a\"].contains(1)",

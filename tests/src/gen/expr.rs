@@ -142,7 +142,7 @@ impl Writer<'_> {
         self.guards.push(guard);
     }
 
-    fn tag_value(&mut self, ty: TyId) -> Option<Known> {
+    pub(super) fn tag_value(&mut self, ty: TyId) -> Option<Known> {
         let (world, paths) = (self.world, self.paths);
         let has_it =
             |path: &Path| entity_type(world, path.ty).is_some_and(|entity| entity.tags == Some(ty));
@@ -204,7 +204,14 @@ impl Writer<'_> {
         match form {
             0 => {
                 self.push("(-");
-                let operand = self.operand(LONG, depth);
+                let operand = match self.rng.chance(self.knobs.overflow) {
+                    true => {
+                        let least = Val::Long(i64::MIN);
+                        self.literal(&least);
+                        Some(least)
+                    }
+                    false => self.operand(LONG, depth),
+                };
                 self.push(")");
                 as_long(&operand?)?.checked_neg().map(Val::Long)
             }
@@ -355,10 +362,16 @@ impl Writer<'_> {
     /// Writes a set of dozens to hundreds of constants, most of type `element`.
     pub(super) fn large_set(&mut self, element: TyId) {
         let count = self.rng.between(20, 120);
+        // Different elements, lest the set be small after all.
+        let distinct = self.rng.one_in(2);
         self.out.push('[');
         let (rng, knobs, world) = (&mut *self.rng, self.knobs, self.world);
-        comma_separated(self.out, 0..count, |out, _| {
-            let val = world.value(rng, knobs, element);
+        comma_separated(self.out, 0..count, |out, n| {
+            let val = match world.model.types.get(element) {
+                Ty::Long if distinct => Val::Long(n as i64 * 2),
+                Ty::Str if distinct => Val::Str(Arc::from(format!("s{n}"))),
+                _ => world.value(rng, knobs, element),
+            };
             world.printer().cedar(out, &val, false);
         });
         self.out.push(']');

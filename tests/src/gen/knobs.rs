@@ -79,6 +79,10 @@ knobs! {
     extensions = 40,
     /// Extension strings that do not parse, or just about.
     bad_extensions = 12,
+    /// Calls of extension functions on values that are no constants.
+    computed_calls = 12,
+    /// Such calls that have a wrong number of arguments.
+    wrong_arity = 20,
     /// Policies that are templates.
     templates = 20,
     /// Policies with annotations.
@@ -172,6 +176,8 @@ impl Knobs {
             spoiled_values: 0,
             spoiled_requests: 0,
             bad_extensions: 0,
+            computed_calls: 0,
+            wrong_arity: 0,
             dynamic: 0,
             ill_typed: 0,
             short_circuit: 0,

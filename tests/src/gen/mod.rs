@@ -11,6 +11,7 @@
 //! byte for byte.
 
 mod boolean;
+mod calls;
 mod case;
 mod compare;
 mod dynamic;

@@ -217,7 +217,10 @@ impl Model {
         } else {
             Arc::from([])
         };
-        let tags = (plain && rng.chance(knobs.tags)).then(|| self.random_type(rng, knobs, 1));
+        let tags = (plain && rng.chance(knobs.tags)).then(|| match rng.one_in(4) {
+            true => BOOL,
+            false => self.random_type(rng, knobs, 1),
+        });
         let standard = self.entity_types.iter().enumerate();
         let standard = standard.filter(|(_, ty)| is_standard(ty));
         let mut parents: Vec<usize> = standard.map(|(position, _)| position).collect();
