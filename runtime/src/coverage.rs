@@ -174,9 +174,14 @@ impl Coverage {
     }
 
     fn add(&mut self, construct: Construct, came: Came) {
+        self.add_count(construct, came, 1);
+    }
+
+    /// Adds to the count of a construct, such as what an earlier run counted.
+    pub fn add_count(&mut self, construct: Construct, came: Came, more: u64) {
         let counts = self.counts.get_mut(construct.place());
         if let Some(count) = counts.and_then(|counts| counts.get_mut(came as usize)) {
-            *count += 1;
+            *count += more;
         }
     }
 

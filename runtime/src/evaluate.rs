@@ -186,6 +186,7 @@ impl BoundRequest {
                 indexed: false,
                 native: true,
             },
+            (),
         )
     }
 

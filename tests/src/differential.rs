@@ -18,6 +18,7 @@ pub use shrink::{Reduction, shrink};
 use crate::engines::{EngineError, Loaded, TestEngine};
 use crate::generator::{Case, CaseError, Knobs, LoadedCase, Rng, generate, generate_from};
 use cedar_policy::Decision;
+use cedarjit::coverage::Coverage;
 use std::ops::Range;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Mutex;
@@ -46,6 +47,8 @@ pub struct Outcome {
     pub skipped: usize,
     /// Why cedar-policy refused the world, if it did.
     pub rejected: Option<CaseError>,
+    /// What the engines executed, as far as they count it.
+    pub coverage: Coverage,
     /// The first mismatch of each mode.
     pub mismatches: Vec<Mismatch>,
 }
@@ -134,6 +137,7 @@ pub fn run_case(case: &Case, judge: &dyn TestEngine, engines: &[Box<dyn TestEngi
             found.of_engine(engine.as_ref(), difference);
         }
         outcome.answers += found.answers;
+        outcome.coverage.merge(&found.coverage);
         let mismatch = |(mode, difference): (&str, Difference)| Mismatch {
             seed: None,
             engine: mode.to_owned(),
@@ -183,6 +187,7 @@ impl Outcome {
 #[derive(Default)]
 struct Differences {
     answers: usize,
+    coverage: Coverage,
     found: Vec<(&'static str, Difference)>,
 }
 
@@ -218,6 +223,9 @@ impl Differences {
                 };
                 self.found.push((mode, difference));
             });
+        }
+        if let Some(coverage) = engine.coverage() {
+            self.coverage.merge(coverage);
         }
     }
 }

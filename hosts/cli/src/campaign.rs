@@ -37,6 +37,9 @@ pub(crate) struct CampaignArgs {
     /// Of the ways to ask that mostly test cedar-policy's parsers, one request in N
     #[arg(long, value_name = "N", default_value = "16")]
     sample: NonZero<usize>,
+    /// Print how often every construct of the language was executed, and what it came to
+    #[arg(long)]
+    coverage: bool,
     /// Number of threads (one per processor if not given)
     #[arg(long, value_name = "N")]
     threads: Option<NonZero<usize>>,
@@ -75,6 +78,13 @@ fn try_campaign(args: &CampaignArgs) -> Result<bool> {
     output::written(print(&mut out, &state, &args.write))?;
     let rate = state.rate();
     let each = rate / threads as f64;
+    let missing = state.report.coverage.missing();
+    for missing in &missing {
+        output::written(writeln!(out, "never executed: {missing}"))?;
+    }
+    if args.coverage {
+        output::written(writeln!(out, "{}\n", state.report.coverage))?;
+    }
     let summary = format!(
         "{}\n{rate:.0} requests a second, {each:.0} for each of {threads} threads",
         state.report
@@ -134,8 +144,9 @@ fn show(bar: &ProgressBar, state: &State) {
     let report = &state.report;
     bar.set_position(report.requests as u64);
     bar.set_message(format!(
-        "{:.0}/s, {} mismatches",
+        "{:.0}/s, {} outcomes of constructs never seen, {} mismatches",
         state.rate(),
+        report.coverage.missing().len(),
         report.mismatches.len() + state.earlier.len()
     ));
 }

@@ -2,6 +2,7 @@
 
 use super::folder::request_json;
 use super::{Difference, Mismatch, Outcome, Verdict};
+use cedarjit::coverage::Coverage;
 use serde::{Deserialize, Serialize};
 use std::fmt;
 
@@ -28,6 +29,9 @@ pub struct Report {
     pub refused: usize,
     /// Requests left out, because cedar-policy ran out of stack.
     pub skipped: usize,
+    /// What the engines executed, as far as they count it.
+    #[serde(with = "coverage")]
+    pub coverage: Coverage,
     /// All mismatches, the first of each world and mode, by seed.
     #[serde(skip)]
     pub mismatches: Vec<Mismatch>,
@@ -54,6 +58,7 @@ impl Report {
         self.errors += outcome.errors;
         self.refused += outcome.refused;
         self.skipped += outcome.skipped;
+        self.coverage.merge(&outcome.coverage);
         self.mismatches.extend(outcome.mismatches);
     }
 
@@ -69,6 +74,7 @@ impl Report {
         self.errors += other.errors;
         self.refused += other.refused;
         self.skipped += other.skipped;
+        self.coverage.merge(&other.coverage);
         self.mismatches.extend(other.mismatches);
     }
 
@@ -77,6 +83,7 @@ impl Report {
         Self {
             mismatches: Vec::new(),
             rejections: self.rejections.clone(),
+            coverage: self.coverage.clone(),
             ..*self
         }
     }
@@ -147,6 +154,35 @@ impl fmt::Display for Mismatch {
                 writeln!(f, "--- {}\n{}", self.engine, Shown(got))
             }
         }
+    }
+}
+
+/// Coverage in files: rows by the names of constructs, so that constructs can come and go.
+mod coverage {
+    use cedarjit::coverage::{Came, Construct, Coverage};
+    use serde::{Deserialize, Deserializer, Serialize, Serializer};
+    use std::collections::BTreeMap;
+
+    pub(super) fn serialize<S: Serializer>(coverage: &Coverage, to: S) -> Result<S::Ok, S::Error> {
+        let row = |construct| Came::ALL.map(|came| coverage.count(construct, came));
+        let all = Construct::all().into_iter();
+        let rows = all.map(|construct| (construct.to_string(), row(construct)));
+        rows.collect::<BTreeMap<_, _>>().serialize(to)
+    }
+
+    pub(super) fn deserialize<'d, D: Deserializer<'d>>(from: D) -> Result<Coverage, D::Error> {
+        let rows = BTreeMap::<String, [u64; Came::ALL.len()]>::deserialize(from)?;
+        let mut coverage = Coverage::default();
+        for construct in Construct::all() {
+            let counts = rows
+                .get(&construct.to_string())
+                .copied()
+                .unwrap_or_default();
+            for (came, count) in Came::ALL.into_iter().zip(counts) {
+                coverage.add_count(construct, came, count);
+            }
+        }
+        Ok(coverage)
     }
 }
 

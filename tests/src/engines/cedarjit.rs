@@ -2,6 +2,7 @@
 
 use super::{Answer, Answers, EngineError, Given, Loaded, SchemaText, TestEngine, TestRequest};
 use super::{World, updates::updated};
+use ::cedarjit::coverage::Coverage;
 use ::cedarjit::{BoundRequest, Engine, EngineBuilder, Scratch, Snapshot};
 use cedar_policy::Response;
 use std::num::NonZero;
@@ -42,6 +43,8 @@ modes! {
     Untyped = "untyped",
     /// `Engine::is_authorized`, its response converted into cedar-policy's.
     Facade = "facade",
+    /// Code and interpreter while it is counted what they execute.
+    Observed = "observed",
     /// An engine that came to the world by updates.
     Updated = "updated",
     /// An engine that read policies, links, entities and schema from text itself.
@@ -110,6 +113,7 @@ impl TestEngine for CedarjitEngine {
             Mode::IndexOff,
             Mode::Interpreter,
             Mode::Strings,
+            Mode::Observed,
         ]);
         let typed = typed.then(|| {
             let builder = with_schema(world).policies(&world.policies);
@@ -148,6 +152,7 @@ impl TestEngine for CedarjitEngine {
             texts,
             updated,
             asked: 0,
+            coverage: Coverage::default(),
             scratch: Scratch::default(),
         }))
     }
@@ -227,6 +232,7 @@ struct LoadedCedarjit {
     updated: Option<Ready>,
     /// How many requests were asked.
     asked: usize,
+    coverage: Coverage,
     scratch: Scratch,
 }
 
@@ -238,7 +244,12 @@ impl Loaded for LoadedCedarjit {
         self.untyped_modes(request, sampled, answers);
         if sampled {
             self.reading_modes(request, answers);
+            self.observed_mode(request, answers);
         }
+    }
+
+    fn coverage(&self) -> Option<&Coverage> {
+        self.has(Mode::Observed).then_some(&self.coverage)
     }
 }
 
@@ -296,6 +307,30 @@ impl LoadedCedarjit {
                 Answer::from(&Response::from(&response))
             });
             answers(Mode::Facade.name(), verdict.into());
+        }
+    }
+
+    /// Answers twice, by code and by the interpreter.
+    fn observed_mode(&mut self, request: &TestRequest, answers: &mut Answers<'_>) {
+        let ready = self.typed.as_ref().filter(|_| self.has(Mode::Observed));
+        let (Some(ready), Ok(request)) = (ready, &request.parsed) else {
+            return;
+        };
+        let bound = match ready.bind(request) {
+            Ok(bound) => bound,
+            Err(error) => return answers(Mode::Observed.name(), Given::Refused(error)),
+        };
+        let (scratch, coverage) = (&mut self.scratch, &mut self.coverage);
+        for native in [true, false] {
+            let evaluation = match native {
+                true => bound.evaluate_observed(scratch, coverage),
+                false => bound.interpret_observed(scratch, coverage),
+            };
+            let given = Given::Evaluation {
+                evaluation,
+                texts: native,
+            };
+            answers(Mode::Observed.name(), given);
         }
     }
 

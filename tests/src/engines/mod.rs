@@ -19,6 +19,7 @@ pub use cedarjit::{CedarjitEngine, Mode};
 use std::error::Error;
 use std::sync::Arc;
 
+use ::cedarjit::coverage::Coverage;
 use cedar_policy::{Context, Entities, EntityUid, PolicySet, Request, Schema};
 
 /// Everything an engine loads before it can answer: policies with their links, entities, and the
@@ -188,6 +189,11 @@ pub trait Loaded {
     ///
     /// A mode may leave out some of the requests where the suite asked for a sample of them.
     fn authorize(&mut self, request: &TestRequest, answers: &mut Answers<'_>);
+
+    /// What was executed so far, if the engine counts that.
+    fn coverage(&self) -> Option<&Coverage> {
+        None
+    }
 }
 
 /// What an engine tells its answers to, with the name of the mode.
