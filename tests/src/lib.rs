@@ -5,6 +5,7 @@
 
 pub mod conformance;
 pub mod differential;
+pub mod documents;
 pub mod engines;
 #[path = "gen/mod.rs"]
 pub mod generator;
