@@ -3,12 +3,16 @@
 use cedarjit_tests::documents::{DocumentKind, DocumentsOutcome, run_documents};
 use cedarjit_tests::generator::Knobs;
 
-const SEEDS: u64 = 120;
+/// `CEDARJIT_SEEDS=n` makes it a longer run.
+fn seeds() -> u64 {
+    let set = std::env::var("CEDARJIT_SEEDS").ok();
+    set.and_then(|text| text.parse().ok()).unwrap_or(120)
+}
 
 #[test]
 fn documents_are_taken_and_refused_as_by_cedar_policy() {
     let mut outcome = DocumentsOutcome::default();
-    for seed in 0..SEEDS {
+    for seed in 0..seeds() {
         outcome.merge(run_documents(seed, &Knobs::default()));
     }
     println!("{outcome}");
