@@ -5,6 +5,7 @@
 
 pub mod conformance;
 pub mod differential;
+pub mod documents;
 pub mod engines;
 pub mod fuzz;
 #[path = "gen/mod.rs"]

@@ -167,7 +167,14 @@ const LANGUAGE: &[&str] = &[
 
 #[test]
 fn policies_read_the_request() {
-    let cases = (0..200).map(|seed| generate(seed, &Knobs::default()));
+    // Hundreds of policies of one world would count for too much.
+    let knobs = Knobs {
+        many_policies: 0,
+        link_farms: 0,
+        constant_farms: 0,
+        ..Knobs::default()
+    };
+    let cases = (0..200).map(|seed| generate(seed, &knobs));
     let policies: Vec<String> = cases
         .flat_map(|case| case.policies.iter().map(str::to_owned).collect::<Vec<_>>())
         .collect();

@@ -6,7 +6,7 @@ use super::value::UidText;
 use crate::engines::{EngineError, SchemaText, TestRequest, World, WorldTexts};
 use cedar_policy::{
     Context, Entities, EntityId, EntityTypeName, EntityUid, PolicyId, PolicySet, Request, Schema,
-    SlotId,
+    SchemaFragment, SlotId,
 };
 use std::collections::HashMap;
 use std::str::FromStr;
@@ -17,6 +17,10 @@ use std::sync::Arc;
 pub struct Case {
     /// The JSON schema, if the world has one.
     pub schema: Option<String>,
+    /// Whether engines get the schema in Cedar's schema syntax.
+    pub schema_as_cedar: bool,
+    /// Whether cedar-policy reads the policies back from their JSON form.
+    pub policies_as_json: bool,
     /// Policies and templates as Cedar source, in order.
     pub policies: Pieces,
     /// Links of the templates.
@@ -89,6 +93,13 @@ impl Case {
         let source = self.policies.join("\n");
         let mut policies = PolicySet::from_str(&source)
             .map_err(|error| CaseError::Policies(format!("{error:?}")))?;
+        if self.policies_as_json {
+            let json = policies
+                .to_json()
+                .map_err(|error| CaseError::Policies(format!("{error:?}")))?;
+            policies = PolicySet::from_json_value(json)
+                .map_err(|error| CaseError::Policies(format!("{error:?}")))?;
+        }
         for link in &self.links {
             link.add_to(&mut policies)?;
         }
@@ -100,13 +111,27 @@ impl Case {
             policies: Some(source),
             links: (!self.links.is_empty()).then(|| self.links_json()),
             entities: Some(json),
-            schema: self.schema.clone().map(SchemaText::Json),
+            schema: self.schema_text(),
         };
         let world = World {
             texts,
             ..World::new(policies, entities, schema.map(Arc::new))
         };
         Ok(LoadedCase { world, requests })
+    }
+
+    /// The schema in the syntax in which engines get it.
+    fn schema_text(&self) -> Option<SchemaText> {
+        let json = self.schema.clone()?;
+        if self.schema_as_cedar {
+            let fragment = SchemaFragment::from_json_str(&json).ok();
+            let text = fragment.and_then(|fragment| fragment.to_cedarschema().ok());
+            // What Cedar's syntax cannot say stays JSON, and what it would say otherwise.
+            if let Some(text) = text.filter(|text| Schema::from_str(text).is_ok()) {
+                return Some(SchemaText::Cedar(text));
+            }
+        }
+        Some(SchemaText::Json(json))
     }
 
     /// Many requests share uids and contexts, so each is read only once.

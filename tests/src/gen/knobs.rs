@@ -93,6 +93,18 @@ knobs! {
     together = 25,
     /// Worlds with many policies.
     many_policies = 3,
+    /// Worlds whose policies are many links of one or two templates.
+    link_farms = 2,
+    /// Worlds whose policies differ in a constant only.
+    constant_farms = 2,
+    /// Worlds with an entity in hundreds of groups.
+    hubs = 3,
+    /// Worlds with a deep hierarchy of action groups.
+    deep_actions = 5,
+    /// Worlds whose schema engines get in Cedar's syntax.
+    cedar_schema = 30,
+    /// Worlds whose policies are read from their JSON form.
+    json_policies = 20,
     /// Conditions in which any operator meets any value.
     dynamic = 15,
     /// Operands of another type than their operator takes, in otherwise well-typed conditions.

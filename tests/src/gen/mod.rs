@@ -17,6 +17,7 @@ mod compare;
 mod dynamic;
 mod expr;
 pub mod extensions;
+mod farms;
 mod knobs;
 mod model;
 mod names;
@@ -57,6 +58,8 @@ pub fn generate_from(rng: &mut Rng, knobs: &Knobs) -> Case {
     let witnesses = requests::witnesses(&world, &requests);
     let (policies, links) = policies::write(rng, knobs, &world, &witnesses);
     Case {
+        schema_as_cedar: rng.chance(knobs.cedar_schema),
+        policies_as_json: rng.chance(knobs.json_policies),
         schema,
         policies,
         links,

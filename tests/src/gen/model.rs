@@ -271,11 +271,19 @@ impl Model {
         let standard = standard.filter(|(_, ty)| ty.kind == Kind::Standard);
         let standard: Vec<usize> = standard.map(|(position, _)| position).collect();
         let grouped = rng.chance(knobs.action_groups);
-        let groups = if grouped { rng.between(1, 3) } else { 0 };
+        let deep = rng.chance(knobs.deep_actions);
+        let groups = match (deep, grouped) {
+            (true, _) => rng.between(6, 14),
+            (false, true) => rng.between(1, 3),
+            (false, false) => 0,
+        };
         for position in 0..groups + rng.between(1, 4) {
             let is_group = position < groups;
             let pool = if is_group { GROUPS } else { ACTIONS };
-            let id = names::name(rng, knobs, pool, ODD_STRINGS);
+            let id = match deep && is_group {
+                true => Arc::from(format!("group{position}")),
+                false => names::name(rng, knobs, pool, ODD_STRINGS),
+            };
             let namespace = rng.below(self.namespaces.len());
             let entity_type = self.action_type(namespace);
             // As with types, nothing may shadow what is in the empty namespace.
@@ -301,7 +309,10 @@ impl Model {
                 false => (subset(rng), subset(rng)),
             };
             let earlier = 0..self.actions.len();
-            let member = |_: &usize| grouped && rng.chance(40u32);
+            let last = self.actions.len();
+            // In a deep hierarchy each group is in the one before.
+            let above = |group: &usize| deep && *group + 1 == last;
+            let member = |group: &usize| above(group) || (grouped && rng.chance(40u32));
             let groups = earlier.filter(member).collect();
             let context = Ty::Record(self.fields(rng, knobs, 5, 2));
             let context = self.types.intern(context);

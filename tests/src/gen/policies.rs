@@ -1,6 +1,7 @@
 //! Policies, templates and links.
 
 use super::expr::Writer;
+use super::farms;
 use super::knobs::Knobs;
 use super::names::{IDS, ODD_STRINGS, name};
 use super::paths::{Paths, Witness};
@@ -38,6 +39,15 @@ pub(super) fn write(
     world: &Population,
     witnesses: &[Witness],
 ) -> (Pieces, Vec<Link>) {
+    if let Some(witness) = rng.pick(witnesses) {
+        if rng.chance(knobs.link_farms) {
+            return farms::links(rng, world, witness);
+        }
+        if rng.chance(knobs.constant_farms) {
+            let policies = farms::constants(rng, knobs, world, witness);
+            return (policies, Vec::new());
+        }
+    }
     let many = rng.chance(knobs.many_policies);
     let count = match many {
         true => skewed(rng, 15, knobs.sizes.many_policies),
@@ -255,6 +265,11 @@ impl Scope<'_> {
             }
         }
     }
+}
+
+/// Writes the scope of the action.
+pub(super) fn action_scope(rng: &mut Rng, world: &Population, witness: &Witness, out: &mut String) {
+    Scope { rng, world, out }.action(witness, false);
 }
 
 /// Links a template a few times, or not at all.

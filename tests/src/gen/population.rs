@@ -62,6 +62,9 @@ impl Population {
         let scale = if deep || wide { 3 } else { 1 };
         world.name_entities(rng, knobs, scale);
         world.make_parents(rng, deep, wide);
+        if rng.chance(knobs.hubs) {
+            world.make_hub(rng);
+        }
         world.make_values(rng, knobs);
         world.make_contexts(rng, knobs);
         world.drop_entities(rng, knobs);
@@ -169,6 +172,29 @@ impl Population {
             let groups = action.groups.iter().filter_map(|&g| self.actions.get(g));
             if let Some(entity) = self.entities.get_mut(uid) {
                 entity.parents = groups.copied().collect();
+            }
+        }
+    }
+
+    /// Puts one entity in hundreds of groups.
+    fn make_hub(&mut self, rng: &mut Rng) {
+        let members = (0..self.entities.len()).filter_map(|uid| {
+            let entity = self.present(uid)?;
+            let ty = self.model.entity_types.get(entity.entity_type)?;
+            let free = |group: &usize| {
+                let group = self.model.entity_types.get(*group);
+                group.is_some_and(|ty| ty.kind == Kind::Standard && ty.choices.is_empty())
+            };
+            Some((uid, ty.parents.iter().copied().find(free)?))
+        });
+        let members: Vec<(Uid, usize)> = members.collect();
+        let Some(&(member, group_type)) = rng.pick(&members) else {
+            return;
+        };
+        for number in 0..rng.between(100, 300) {
+            let group = self.add_uid(group_type, Arc::from(format!("hub{number}")), true);
+            if let Some(entity) = self.entities.get_mut(member) {
+                entity.parents.extend(group);
             }
         }
     }
