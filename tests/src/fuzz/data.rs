@@ -92,9 +92,9 @@ fn schema(text: &str, format: SchemaFormat) {
         SchemaFormat::Json => SchemaText::Json(text.to_owned()),
     };
     // Entities that do not fit the schema leave its actions alone to ask about.
-    let entities = Entities::from_json_str(ENTITIES, Some(&theirs))
-        .or_else(|_| Entities::from_entities([], Some(&theirs)));
-    let Ok(entities) = entities else {
+    let fitting = Entities::from_json_str(ENTITIES, Some(&theirs)).ok();
+    let actions = || Entities::from_entities([], Some(&theirs)).ok();
+    let Some(entities) = fitting.or_else(actions) else {
         return;
     };
     let asked = requests(Some(&theirs));

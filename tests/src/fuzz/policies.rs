@@ -94,7 +94,7 @@ fn summary(set: &PolicySet) -> BTreeMap<String, String> {
 
 fn parse(text: &str) -> Result<PolicySet, String> {
     let set: PolicySet = text.parse().map_err(described)?;
-    named(&set).map_err(described)
+    named(&set)
 }
 
 fn described(error: impl Error) -> String {
@@ -102,19 +102,21 @@ fn described(error: impl Error) -> String {
 }
 
 /// Names policies by their `@id`, as the `cedar` command line tool does.
-fn named(set: &PolicySet) -> Result<PolicySet, cedar_policy::PolicySetError> {
+fn named(set: &PolicySet) -> Result<PolicySet, String> {
     let mut named = PolicySet::new();
     for template in set.templates() {
-        named.add_template(match template.annotation("id") {
+        let added = named.add_template(match template.annotation("id") {
             Some(id) => template.new_id(PolicyId::new(id)),
             None => template.clone(),
-        })?;
+        });
+        added.map_err(described)?;
     }
     for policy in set.policies() {
-        named.add(match policy.annotation("id") {
+        let added = named.add(match policy.annotation("id") {
             Some(id) => policy.new_id(PolicyId::new(id)),
             None => policy.clone(),
-        })?;
+        });
+        added.map_err(described)?;
     }
     Ok(named)
 }
