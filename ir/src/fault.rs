@@ -138,8 +138,8 @@ faults! {
         StaleElements,
     }
     "runtime/src/values.rs" {
-        /// A record literal whose shape only the request knows gets a shape of its own.
-        ScratchShapeAgain,
+        /// Sets and records that evaluation builds are not looked for among those of the request.
+        ScratchIgnoresRequest,
         /// A tag that is missing is looked for among the attributes.
         TagFallsBackToAttribute,
     }

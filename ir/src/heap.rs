@@ -304,14 +304,12 @@ impl Heap {
     }
 }
 
-fn hash_words(seed: &RandomState, words: &[u64]) -> u64 {
+fn hash_words(seed: &RandomState, mut words: &[u64]) -> u64 {
+    if planted(Fault::LongObjectsCollide) {
+        words = words.get(..8).unwrap_or(words);
+    }
     let mut hasher = seed.build_hasher();
-    let hashed = if planted(Fault::LongObjectsCollide) {
-        8
-    } else {
-        words.len()
-    };
-    for &w in words.iter().take(hashed) {
+    for &w in words {
         hasher.write_u64(w);
     }
     hasher.finish()

@@ -274,7 +274,8 @@ impl ValueContext<'_> {
     /// When the set or the scratch heap grows beyond its limit.
     pub fn make_set(&mut self, elements: &mut Vec<Value>) -> Result<Value, CapacityError> {
         let older = [self.store.heap(), self.request.heap()];
-        let made = self.scratch.heap.set(&older, elements)?;
+        let older = asked(&older);
+        let made = self.scratch.heap.set(older, elements)?;
         Ok(made.value(Tag::Set))
     }
 
@@ -302,7 +303,8 @@ impl ValueContext<'_> {
         values: &[Value],
     ) -> Result<Value, CapacityError> {
         let older = [self.store.heap(), self.request.heap()];
-        let made = self.scratch.heap.record(&older, shape, values)?;
+        let older = asked(&older);
+        let made = self.scratch.heap.record(older, shape, values)?;
         Ok(made.value(Tag::Record))
     }
 
@@ -314,9 +316,7 @@ impl ValueContext<'_> {
         if let Some(shape) = self.store.shapes().find(names) {
             return Ok(shape);
         }
-        if let Some(shape) = self.request.shapes().find(names)
-            && !planted(Fault::ScratchShapeAgain)
-        {
+        if let Some(shape) = self.request.shapes().find(names) {
             return Ok(ShapeId::local(shape.index()));
         }
         let made = self.scratch.shapes.intern(names)?;
@@ -332,4 +332,13 @@ impl ValueContext<'_> {
         let made = self.scratch.heap.ip(&older, ip)?;
         Ok(made.value(Tag::Ip))
     }
+}
+
+/// The heaps that are searched for a set or record before it is built anew: all older ones.
+#[inline]
+fn asked<'a, 'h>(older: &'a [&'h Heap; 2]) -> &'a [&'h Heap] {
+    if planted(Fault::ScratchIgnoresRequest) {
+        return &older[..1];
+    }
+    older
 }

@@ -197,7 +197,7 @@ fn row(fault: Fault, catch: Option<&Catch>) -> String {
             } = catch;
             format!("{head} {seed} | {requests} | {engine}{how} |")
         }
-        None => format!("{head} {NOT_CAUGHT} | | |"),
+        None => format!("{head} {NOT_CAUGHT} in {} seeds | | |", seeds()),
     }
 }
 

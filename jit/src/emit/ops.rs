@@ -109,7 +109,7 @@ impl Emitter<'_, '_> {
                 let zero = self.iconst(0);
                 return Operand::known(Tag::Bool, zero);
             }
-            (TagOf::Known(_), _) if planted(Fault::EqualIgnoresTag) => words,
+            (TagOf::Known(_), _) | (_, TagOf::Known(_)) if planted(Fault::EqualIgnoresTag) => words,
             _ => {
                 let l = self.tag_value(left.tag);
                 let r = self.tag_value(right.tag);
