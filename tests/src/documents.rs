@@ -12,11 +12,12 @@ use cedar_policy::{
 };
 use cedarjit::{BuildError, Engine, EngineBuilder, JitMode};
 use cedarjit_frontend::load::{LoadErrorKind, ParseErrorKind};
+use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::fmt;
 
 /// A kind of document.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub enum DocumentKind {
     /// Policies in Cedar syntax.
     Policies,
@@ -49,7 +50,7 @@ impl DocumentKind {
 }
 
 /// What came of the documents of one kind.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Counts {
     /// Both took it.
     pub accepted: usize,
@@ -60,7 +61,7 @@ pub struct Counts {
 }
 
 /// A document about which the engine and cedar-policy differ.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct DocumentMismatch {
     /// The seed of the world that it came from.
     pub seed: u64,
@@ -85,7 +86,7 @@ impl fmt::Display for DocumentMismatch {
 }
 
 /// What came of all documents.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
 pub struct DocumentsOutcome {
     /// By kind.
     pub counts: BTreeMap<DocumentKind, Counts>,

@@ -2,10 +2,12 @@
 //! itself: what the generator makes, that a wrong engine is caught, and what is left of its case.
 
 use cedar_policy::Decision;
+use cedarjit::Engine;
 use cedarjit_tests::conformance::{self, Plan, Selection, Suite};
 use cedarjit_tests::differential::{Difference, Mismatch, run, shrink};
 use cedarjit_tests::engines::{
-    Answers, CedarEngine, EngineError, Loaded, TestEngine, TestRequest, Verdict, World, engines,
+    Answers, CedarEngine, EngineError, Loaded, SchemaText, TestEngine, TestRequest, Verdict, World,
+    engines,
 };
 use cedarjit_tests::generator::{Case, Knobs, generate};
 use std::num::NonZero;
@@ -45,6 +47,26 @@ fn engines_agree_with_cedar_policy() {
         panic!("{report}\n{small}");
     }
     assert!(report.requests > seeds as usize * 50);
+}
+
+/// A body that the IR's verifier refuses, or that is too large, is interpreted: then the modes that
+/// should run code would compare the interpreter with itself.
+#[test]
+fn every_shape_has_code() {
+    for seed in 0..100 {
+        let world = generate(seed, &Knobs::default())
+            .load()
+            .expect("loads")
+            .world;
+        let mut builder = Engine::builder()
+            .policies(&world.policies)
+            .entities(world.entities.clone());
+        if let Some(SchemaText::Json(text)) = &world.texts.schema {
+            builder = builder.schema_json(text);
+        }
+        let stats = builder.build().expect("builds").stats();
+        assert_eq!(stats.native_shapes, stats.shapes, "seed {seed}");
+    }
 }
 
 /// Every outcome must be frequent, or the differential test compares little.

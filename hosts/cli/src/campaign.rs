@@ -85,6 +85,11 @@ fn try_campaign(args: &CampaignArgs) -> Result<bool> {
     if args.coverage {
         output::written(writeln!(out, "{}\n", state.report.coverage))?;
     }
+    output::written(writeln!(
+        out,
+        "documents, sound and spoiled:\n{}",
+        state.documents
+    ))?;
     let summary = format!(
         "{}\n{rate:.0} requests a second, {each:.0} for each of {threads} threads",
         state.report
@@ -126,6 +131,9 @@ fn print(out: &mut impl Write, state: &State, folder: &Path) -> io::Result<()> {
     for mismatch in rest {
         let seed = mismatch.seed.unwrap_or_default();
         writeln!(out, "{} differs too, seed {seed}", mismatch.engine)?;
+    }
+    for mismatch in &state.documents.mismatches {
+        writeln!(out, "{mismatch}\n")?;
     }
     Ok(())
 }

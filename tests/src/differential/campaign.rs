@@ -1,18 +1,26 @@
 //! Long runs: block by block, with a state that a later run goes on from.
 
-use super::{Mismatch, Report, run};
+use super::{Mismatch, Report, STACK_SIZE, run};
+use crate::documents::{DocumentsOutcome, run_documents};
 use crate::engines::{CedarEngine, CedarjitEngine, TestEngine};
 use crate::generator::Knobs;
 use serde::{Deserialize, Serialize};
 use std::io;
 use std::num::NonZero;
+use std::ops::Range;
 use std::path::{Path, PathBuf};
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::thread;
 
 /// Most worlds in a block: a run that is ended loses less than one block.
 const BLOCK: usize = 500;
 
 /// About how many requests a world has, to end near the number that was asked for.
 const WORLD: usize = 550;
+
+/// The documents of one world in this many are spoiled and read.
+const DOCUMENTS: usize = 16;
 
 /// Mismatches after which a campaign gives up: each is kept with its world.
 const TOO_MANY: usize = 100;
@@ -41,6 +49,8 @@ pub struct State {
     pub seconds: f64,
     /// What came of the seeds before.
     pub report: Report,
+    /// What came of sound and spoiled documents.
+    pub documents: DocumentsOutcome,
     /// Mismatches of earlier runs, as seed and mode.
     pub earlier: Vec<(u64, String)>,
 }
@@ -91,8 +101,15 @@ impl Campaign {
             let worlds = left.div_ceil(WORLD).min(BLOCK) as u64;
             let seeds = state.next_seed..state.next_seed + worlds;
             state.next_seed = seeds.end;
-            let block = run(seeds, self.threads, &CedarEngine, &engines, &self.knobs);
+            let block = run(
+                seeds.clone(),
+                self.threads,
+                &CedarEngine,
+                &engines,
+                &self.knobs,
+            );
             state.report.merge(block);
+            state.documents.merge(self.documents(seeds));
             state.seconds += started.elapsed().as_secs_f64();
             if let Some(path) = &self.state {
                 state.write(path)?;
@@ -100,6 +117,31 @@ impl Campaign {
             progress(&state);
         }
         Ok(state)
+    }
+
+    /// Spoils and reads the documents of some of the worlds, on all threads.
+    fn documents(&self, seeds: Range<u64>) -> DocumentsOutcome {
+        let some: Vec<u64> = seeds.step_by(DOCUMENTS).collect();
+        let next = AtomicUsize::new(0);
+        let outcome = Mutex::new(DocumentsOutcome::default());
+        let work = || {
+            while let Some(seed) = some.get(next.fetch_add(1, Ordering::Relaxed)) {
+                let one = run_documents(*seed, &self.knobs);
+                if let Ok(mut outcome) = outcome.lock() {
+                    outcome.merge(one);
+                }
+            }
+        };
+        thread::scope(|scope| {
+            for _ in 0..self.threads.max(1) {
+                let builder = thread::Builder::new().stack_size(STACK_SIZE);
+                if builder.spawn_scoped(scope, work).is_err() {
+                    // No thread to be had: what is left is done by the others, or by this one.
+                    work();
+                }
+            }
+        });
+        outcome.into_inner().unwrap_or_default()
     }
 }
 
@@ -125,6 +167,7 @@ impl State {
             next_seed: self.next_seed,
             seconds: self.seconds,
             report: self.report.counts(),
+            documents: self.documents.clone(),
             earlier: self.earlier.iter().cloned().chain(found).collect(),
         };
         let mut beside = path.as_os_str().to_owned();
@@ -144,7 +187,10 @@ impl State {
 
     /// Whether no run of the campaign found a mismatch, and cedar-policy took every world.
     pub fn passed(&self) -> bool {
-        self.earlier.is_empty() && self.report.mismatches.is_empty() && self.report.rejected == 0
+        self.earlier.is_empty()
+            && self.report.mismatches.is_empty()
+            && self.report.rejected == 0
+            && self.documents.mismatches.is_empty()
     }
 
     /// Requests compared for each second that the campaign took.

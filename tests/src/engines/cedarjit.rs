@@ -244,6 +244,12 @@ impl Loaded for LoadedCedarjit {
         self.untyped_modes(request, sampled, answers);
         if sampled {
             self.reading_modes(request, answers);
+        }
+        // Counting is cheap beside parsing, and rare constructs are to be counted too.
+        if self
+            .asked
+            .is_multiple_of(self.modes.sample.get().div_ceil(4))
+        {
             self.observed_mode(request, answers);
         }
     }

@@ -156,6 +156,9 @@ pub struct Sizes {
     pub min_requests: usize,
     /// At most this many requests.
     pub max_requests: usize,
+    /// At most about this many requests times policies, a quarter of the least number of requests
+    /// aside.
+    pub visits: usize,
     /// How deep a condition's expression nests, roughly.
     pub depth: usize,
     /// How many nodes a condition has, roughly.
@@ -170,6 +173,7 @@ impl Default for Sizes {
             entities: 24,
             min_requests: 200,
             max_requests: 1200,
+            visits: 10_000,
             depth: 4,
             nodes: 24,
         }

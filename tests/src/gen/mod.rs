@@ -54,9 +54,12 @@ pub fn generate_from(rng: &mut Rng, knobs: &Knobs) -> Case {
     let declared = rng.chance(knobs.schema);
     let schema = declared.then(|| schema::write(&model));
     let world = Population::new(rng, knobs, model, declared);
-    let (requests, contexts) = requests::make(rng, knobs, &world);
+    let (mut requests, contexts) = requests::make(rng, knobs, &world);
     let witnesses = requests::witnesses(&world, &requests);
     let (policies, links) = policies::write(rng, knobs, &world, &witnesses);
+    // cedar-policy's time for a request grows with the policies: few requests to many policies.
+    let most = knobs.sizes.visits / (policies.len() + links.len()).max(1);
+    requests.truncate(most.max(knobs.sizes.min_requests / 4));
     Case {
         schema_as_cedar: rng.chance(knobs.cedar_schema),
         policies_as_json: rng.chance(knobs.json_policies),
