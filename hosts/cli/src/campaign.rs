@@ -37,6 +37,10 @@ pub(crate) struct CampaignArgs {
     /// Of the ways to ask that mostly test cedar-policy's parsers, one request in N
     #[arg(long, value_name = "N", default_value = "16")]
     sample: NonZero<usize>,
+    /// Fail too if some construct of the language was never executed, or never came to something
+    /// that it can come to
+    #[arg(long)]
+    complete: bool,
     /// Print how often every construct of the language was executed, and what it came to
     #[arg(long)]
     coverage: bool,
@@ -95,7 +99,7 @@ fn try_campaign(args: &CampaignArgs) -> Result<bool> {
         state.report
     );
     output::written(writeln!(out, "{summary}").and_then(|()| out.flush()))?;
-    Ok(state.passed())
+    Ok(state.passed() && (missing.is_empty() || !args.complete))
 }
 
 /// Prints the mismatches, the first few made small and written to `folder`.

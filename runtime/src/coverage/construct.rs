@@ -107,15 +107,15 @@ listed! {
         /// A record literal.
         Record = "{…}",
         /// No constraint on the action.
-        AnyAction = "action",
+        AnyAction = "scope action",
         /// `action ==`
-        EqAction = "action ==",
+        EqAction = "scope action ==",
         /// `action in` one, or a list of one.
-        InAction = "action in",
+        InAction = "scope action in",
         /// `action in` a list of several.
-        InActions = "action in […]",
+        InActions = "scope action in […]",
         /// `action in []`
-        InNone = "action in []",
+        InNone = "scope action in []",
     }
 }
 
@@ -450,5 +450,8 @@ mod tests {
         let places: HashSet<usize> = all.iter().map(|construct| construct.place()).collect();
         assert_eq!(places.len(), all.len());
         assert!(places.iter().all(|place| *place < Construct::PLACES));
+        // Counts are kept by name.
+        let names: HashSet<String> = all.iter().map(ToString::to_string).collect();
+        assert_eq!(names.len(), all.len());
     }
 }
