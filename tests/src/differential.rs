@@ -249,7 +249,7 @@ pub fn run(
             if !seeds.contains(&seed) {
                 break;
             }
-            own.add(run_seed(seed, judge, engines, knobs), seed);
+            own.merge(Report::of(run_seed(seed, judge, engines, knobs), seed));
         }
         if let Ok(mut report) = report.lock() {
             report.merge(own);

@@ -6,15 +6,16 @@
 mod spoil;
 
 use crate::engines::Answer;
+use crate::engines::limits::is_build_limit;
 use crate::generator::{Case, Knobs, LoadedCase, Pieces, Rng, generate};
 use cedar_policy::{
     Authorizer, Context, Entities, EntityUid, PolicySet, Request, Response, Schema, SchemaFragment,
 };
-use cedarjit::{BuildError, Engine, EngineBuilder, JitMode};
-use cedarjit_frontend::load::{LoadErrorKind, ParseErrorKind};
+use cedarjit::{BuildError, Engine, EngineBuilder, JitMode, RequestError};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::fmt;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 
 /// A kind of document.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -209,18 +210,7 @@ impl Taken<Engine> {
             Ok(engine) => return Taken::Yes(engine),
             Err(error) => error,
         };
-        let is_limit = match &error {
-            BuildError::Parse(error) => matches!(error.kind(), ParseErrorKind::Limit(_)),
-            BuildError::Load(error) => matches!(
-                error.kind(),
-                LoadErrorKind::TooDeep { .. }
-                    | LoadErrorKind::Limit(_)
-                    | LoadErrorKind::Capacity(_)
-            ),
-            BuildError::Capacity(_) => true,
-            _ => false,
-        };
-        match is_limit {
+        match is_build_limit(&error) {
             true => Taken::Limit,
             false => Taken::No(error.to_string()),
         }
@@ -239,10 +229,12 @@ impl DocumentsOutcome {
         if text.contains("@id") {
             return;
         }
-        let difference = match kind {
+        let read = || match kind {
             DocumentKind::Request => self.request(&text, loaded),
             _ => self.world(kind, &text, loaded),
         };
+        let difference = catch_unwind(AssertUnwindSafe(read))
+            .unwrap_or_else(|_| Some("it makes one of them panic".to_owned()));
         self.mismatches
             .extend(difference.map(|difference| DocumentMismatch {
                 seed,
@@ -304,6 +296,10 @@ impl DocumentsOutcome {
             }
             (Err(_), Err(_)) => {
                 counts.refused += 1;
+                None
+            }
+            (Ok(_), Err(RequestError::Limit { .. })) => {
+                counts.limited += 1;
                 None
             }
             (Ok(_), Err(error)) => Some(format!("only the engine refuses it: {error}")),

@@ -3,10 +3,13 @@
 use cedarjit_tests::documents::{DocumentKind, DocumentsOutcome, run_documents};
 use cedarjit_tests::generator::Knobs;
 
+/// How many worlds' documents are spoiled.
+const SEEDS: u64 = if cfg!(debug_assertions) { 30 } else { 300 };
+
 /// `CEDARJIT_SEEDS=n` makes it a longer run.
 fn seeds() -> u64 {
     let set = std::env::var("CEDARJIT_SEEDS").ok();
-    set.and_then(|text| text.parse().ok()).unwrap_or(120)
+    set.and_then(|text| text.parse().ok()).unwrap_or(SEEDS)
 }
 
 #[test]
@@ -18,8 +21,8 @@ fn documents_are_taken_and_refused_as_by_cedar_policy() {
     println!("{outcome}");
     for kind in DocumentKind::ALL {
         let counts = outcome.counts.get(&kind).copied().unwrap_or_default();
-        assert!(counts.accepted > 20, "{kind:?}: too few accepted");
-        assert!(counts.refused > 20, "{kind:?}: too few refused");
+        assert!(counts.accepted > 5, "{kind:?}: too few accepted");
+        assert!(counts.refused > 5, "{kind:?}: too few refused");
     }
     if let Some(smallest) = outcome.smallest() {
         panic!("{outcome}\n{smallest}");

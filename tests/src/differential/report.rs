@@ -41,25 +41,23 @@ pub struct Report {
 const REJECTIONS_KEPT: usize = 10;
 
 impl Report {
-    /// Adds one world's outcome.
-    pub fn add(&mut self, outcome: Outcome, seed: u64) {
-        match outcome.rejected {
-            Some(error) => {
-                self.rejected += 1;
-                self.rejections.push((seed, error.to_string()));
-                self.rejections.truncate(REJECTIONS_KEPT);
-            }
-            None => self.worlds += 1,
+    /// One world's outcome.
+    pub fn of(outcome: Outcome, seed: u64) -> Self {
+        let rejection = outcome.rejected.map(|error| (seed, error.to_string()));
+        Self {
+            worlds: usize::from(rejection.is_none()),
+            rejected: usize::from(rejection.is_some()),
+            rejections: rejection.into_iter().collect(),
+            requests: outcome.requests,
+            answers: outcome.answers,
+            allows: outcome.allows,
+            denies: outcome.denies,
+            errors: outcome.errors,
+            refused: outcome.refused,
+            skipped: outcome.skipped,
+            coverage: outcome.coverage,
+            mismatches: outcome.mismatches,
         }
-        self.requests += outcome.requests;
-        self.answers += outcome.answers;
-        self.allows += outcome.allows;
-        self.denies += outcome.denies;
-        self.errors += outcome.errors;
-        self.refused += outcome.refused;
-        self.skipped += outcome.skipped;
-        self.coverage.merge(&outcome.coverage);
-        self.mismatches.extend(outcome.mismatches);
     }
 
     /// Adds another report.
@@ -67,6 +65,7 @@ impl Report {
         self.worlds += other.worlds;
         self.rejected += other.rejected;
         self.rejections.extend(other.rejections);
+        self.rejections.truncate(REJECTIONS_KEPT);
         self.requests += other.requests;
         self.answers += other.answers;
         self.allows += other.allows;

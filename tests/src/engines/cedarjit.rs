@@ -43,8 +43,10 @@ modes! {
     Untyped = "untyped",
     /// `Engine::is_authorized`, its response converted into cedar-policy's.
     Facade = "facade",
-    /// Code and interpreter while it is counted what they execute.
+    /// Code while it is counted which builtins it calls.
     Observed = "observed",
+    /// The interpreter while it is counted what it executes.
+    ObservedInterpreter = "observed-interpreter",
     /// An engine that came to the world by updates.
     Updated = "updated",
     /// An engine that read policies, links, entities and schema from text itself.
@@ -114,6 +116,7 @@ impl TestEngine for CedarjitEngine {
             Mode::Interpreter,
             Mode::Strings,
             Mode::Observed,
+            Mode::ObservedInterpreter,
         ]);
         let typed = typed.then(|| {
             let builder = with_schema(world).policies(&world.policies);
@@ -250,12 +253,13 @@ impl Loaded for LoadedCedarjit {
             .asked
             .is_multiple_of(self.modes.sample.get().div_ceil(4))
         {
-            self.observed_mode(request, answers);
+            self.observed_modes(request, answers);
         }
     }
 
     fn coverage(&self) -> Option<&Coverage> {
-        self.has(Mode::Observed).then_some(&self.coverage)
+        let counts = self.has(Mode::Observed) || self.has(Mode::ObservedInterpreter);
+        counts.then_some(&self.coverage)
     }
 }
 
@@ -316,27 +320,30 @@ impl LoadedCedarjit {
         }
     }
 
-    /// Answers twice, by code and by the interpreter.
-    fn observed_mode(&mut self, request: &TestRequest, answers: &mut Answers<'_>) {
-        let ready = self.typed.as_ref().filter(|_| self.has(Mode::Observed));
-        let (Some(ready), Ok(request)) = (ready, &request.parsed) else {
+    /// The modes in which it is counted what is executed.
+    fn observed_modes(&mut self, request: &TestRequest, answers: &mut Answers<'_>) {
+        let Some(ready) = &self.typed else {
             return;
         };
-        let bound = match ready.bind(request) {
-            Ok(bound) => bound,
-            Err(error) => return answers(Mode::Observed.name(), Given::Refused(error)),
-        };
-        let (scratch, coverage) = (&mut self.scratch, &mut self.coverage);
-        for native in [true, false] {
-            let evaluation = match native {
-                true => bound.evaluate_observed(scratch, coverage),
-                false => bound.interpret_observed(scratch, coverage),
+        let request = request.parsed.as_ref().map_err(Clone::clone);
+        let bound = request.and_then(|request| ready.bind(request));
+        for mode in [Mode::Observed, Mode::ObservedInterpreter] {
+            if !self.modes.modes.contains(&mode) {
+                continue;
+            }
+            let (scratch, coverage) = (&mut self.scratch, &mut self.coverage);
+            let evaluation = bound.as_ref().map(|bound| match mode {
+                Mode::Observed => bound.evaluate_observed(scratch, coverage),
+                _ => bound.interpret_observed(scratch, coverage),
+            });
+            let given = match evaluation {
+                Ok(evaluation) => Given::Evaluation {
+                    evaluation,
+                    texts: false,
+                },
+                Err(error) => Given::Refused(error.clone()),
             };
-            let given = Given::Evaluation {
-                evaluation,
-                texts: native,
-            };
-            answers(Mode::Observed.name(), given);
+            answers(mode.name(), given);
         }
     }
 

@@ -10,6 +10,7 @@
 mod answer;
 mod cedar;
 mod cedarjit;
+pub mod limits;
 mod updates;
 
 pub use answer::{Answer, Failure, FailureKind, Given, Verdict};

@@ -1,12 +1,13 @@
 //! Every engine against cedar-policy over one world.
 
 use crate::differential::Verdict;
+use crate::engines::limits::{is_build_limit, is_text_limit};
 use crate::engines::{
     Answer, CedarEngine, CedarjitEngine, EngineError, Given, Loaded, Mode, TestEngine, TestRequest,
     World, WorldTexts,
 };
 use cedarjit::BuildError;
-use cedarjit_frontend::load::{LoadErrorKind, ParseError, ParseErrorKind};
+use cedarjit_frontend::load::ParseError;
 
 /// Every way to ask this project's engine.
 pub(super) const ALL: &[Mode] = Mode::ALL;
@@ -92,27 +93,9 @@ fn is_limit(error: &EngineError) -> bool {
     match error {
         EngineError::Load(cause) => cause
             .downcast_ref::<BuildError>()
-            .is_some_and(build_is_limit),
+            .is_some_and(is_build_limit),
         EngineError::Request(_) => false,
     }
-}
-
-/// Whether an engine was not built because of a limit that cedar-policy does not have.
-pub(super) fn build_is_limit(error: &BuildError) -> bool {
-    match error {
-        BuildError::Parse(error) => parse_is_limit(error),
-        BuildError::Load(error) => matches!(
-            error.kind(),
-            LoadErrorKind::TooDeep { .. } | LoadErrorKind::Limit(_) | LoadErrorKind::Capacity(_)
-        ),
-        BuildError::Capacity(_) | BuildError::Limit(_) => true,
-        _ => false,
-    }
-}
-
-/// Whether a text was refused because of a limit that cedar-policy does not have.
-pub(super) fn parse_is_limit(error: &ParseError) -> bool {
-    matches!(error.kind(), ParseErrorKind::Limit(_))
 }
 
 /// What both make of a text; `None` unless both accept it.
@@ -128,7 +111,7 @@ pub(super) fn both<T, U>(
     theirs: impl FnOnce() -> Result<U, String>,
 ) -> Option<(T, U)> {
     match ours {
-        Err(error) if parse_is_limit(&error) => None,
+        Err(error) if is_text_limit(&error) => None,
         Err(ours) => {
             let accepted = theirs().is_ok();
             assert!(!accepted, "we alone refuse {text:?}: {ours}");

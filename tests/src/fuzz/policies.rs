@@ -1,8 +1,9 @@
 //! Policies in each of their forms.
 
-use super::compare::{ALL, both, build_is_limit, compare, parse_is_limit};
+use super::compare::{ALL, both, compare};
 use super::fixed::{ENTITIES, POLICIES, requests};
 use super::{split_mode, with_mode};
+use crate::engines::limits::{is_build_limit, is_text_limit};
 use crate::engines::{World, WorldTexts};
 use cedar_policy::{Entities, EntityUid, Policy, PolicyId, PolicySet, SlotId, Template};
 use cedarjit::Engine;
@@ -37,7 +38,7 @@ fn cedar(text: &str) {
         check(text, &ours, theirs);
         // The same through the builder, which must not refuse what its parts accept.
         if let Err(error) = Engine::builder().policies_str(text).build() {
-            assert!(build_is_limit(&error), "{text:?}: {error}");
+            assert!(is_build_limit(&error), "{text:?}: {error}");
         }
     }
 }
@@ -58,7 +59,7 @@ fn links(text: &str) {
     };
     let mut ours = set.clone();
     let linked = load::link(&mut ours, links, ORIGIN);
-    if linked.as_ref().is_err_and(parse_is_limit) {
+    if linked.as_ref().is_err_and(is_text_limit) {
         return;
     }
     let linked = linked.map(|()| ours);
