@@ -12,27 +12,30 @@ impl Writer<'_> {
     pub(super) fn like(&mut self, depth: usize, want: Option<bool>) -> Option<bool> {
         self.push("(");
         let start = self.out.len();
-        let text = match self.operand(STR, depth) {
-            Some(Val::Str(text)) => text,
+        let (text, is_known) = match self.operand(STR, depth) {
+            Some(Val::Str(text)) => (text, true),
             _ => {
                 let odd = self.rng.pick(ODD_STRINGS).copied().unwrap_or_default();
-                Arc::from(odd)
+                (Arc::from(odd), false)
             }
         };
         let operand = start..self.out.len();
         let letters: Vec<char> = text.chars().collect();
-        match self.rng.below(8) {
+        let fits = match self.rng.below(6) {
             0 if !letters.is_empty() => self.overlapping(&letters),
-            1 if !letters.is_empty() => self.segment_again(&letters),
+            1 if letters.len() > 1 => self.segment_again(&letters),
             2 if letters.len() > 1 => {
                 // The text again, with a pattern of the same letters.
                 let operand = self.out.get(operand).unwrap_or_default().to_owned();
-                self.star_elsewhere(&letters, &operand);
+                self.star_elsewhere(&letters, &operand)
             }
-            _ => self.near_pattern(&letters, want),
-        }
+            _ => {
+                self.near_pattern(&letters, want);
+                None
+            }
+        };
         self.push(")");
-        None
+        fits.filter(|_| is_known)
     }
 
     /// The text with stars in it or in place of some of it, or with mistakes.
@@ -61,39 +64,47 @@ impl Writer<'_> {
         self.push("\"");
     }
 
-    /// A start and an end of the text, which may share letters.
-    fn overlapping(&mut self, letters: &[char]) {
+    /// A start and an end of the text, which may share letters. Says whether the pattern matches,
+    /// as the next two do.
+    fn overlapping(&mut self, letters: &[char]) -> Option<bool> {
         let last = self.rng.between(1, letters.len());
         let first = self.rng.below(letters.len());
-        let parts = [letters.get(..last), letters.get(first..)];
-        self.pattern_of(&parts.map(Option::unwrap_or_default), "");
+        self.pattern_of(&[letters.get(..last)?, letters.get(first..)?], "");
+        Some(last <= first)
     }
 
     /// A part of the text, and then an end of that part, which may not occur once more.
-    fn segment_again(&mut self, letters: &[char]) {
-        let first = self.rng.below(letters.len());
-        let end = self.rng.between(first + 1, letters.len());
-        let again = self.rng.between(first, end - 1);
-        let parts = [letters.get(first..end), letters.get(again..end)];
-        self.pattern_of(&parts.map(Option::unwrap_or_default), "*");
+    fn segment_again(&mut self, letters: &[char]) -> Option<bool> {
+        let first = self.rng.below(letters.len() - 1);
+        let end = self.rng.between(first + 2, letters.len());
+        let part = letters.get(first..end)?;
+        let again = part.get(self.rng.between(1, part.len() - 1)..)?;
+        self.pattern_of(&[part, again], "*");
+        let found = letters.windows(part.len()).position(|w| w == part)?;
+        let rest = letters.get(found + part.len()..)?;
+        Some(rest.windows(again.len()).any(|w| w == again))
     }
 
     /// Two patterns that differ only in where their star is: mostly one matches, the other does not.
-    fn star_elsewhere(&mut self, letters: &[char], operand: &str) {
-        let kept = self.rng.between(1, letters.len() - 1);
-        let kept = letters.get(..kept).unwrap_or_default();
+    fn star_elsewhere(&mut self, letters: &[char], operand: &str) -> Option<bool> {
+        let kept = letters.get(..self.rng.between(1, letters.len() - 1))?;
         let (before, after) = kept.split_at(self.rng.below(kept.len()));
         let mut patterns = [[kept, &[]], [before, after]];
+        // Both patterns match the start of the text.
+        let mut ends = [true, letters.ends_with(after)];
         if self.rng.one_in(2) {
             patterns.reverse();
+            ends.reverse();
         }
+        let negated = self.rng.one_in(2);
         let [first, second] = patterns;
         self.pattern_of(&first, "");
-        let negated = self.rng.one_in(2);
         self.push(if negated { " && !(" } else { " && (" });
         self.push(operand);
         self.pattern_of(&second, "");
         self.push(")");
+        let [first, second] = ends;
+        Some(first && second != negated)
     }
 
     /// Writes a pattern of two texts with a star between, and `around` before and after them.

@@ -75,6 +75,24 @@ const NO_ENTITIES: &[&str] = &[
     "{}",
 ];
 
+/// Pairs of ranges, and whether the first is in the second: of the same length, and not.
+const RANGES: &[(&str, &str, bool)] = &[
+    ("10.9.8.7/8", "10.0.0.0/8", true),
+    ("10.1.2.200/24", "10.1.2.3/24", true),
+    ("10.1.2.200/24", "10.1.3.200/24", false),
+    ("10.1.3.7/23", "10.1.2.0/23", true),
+    ("10.1.2.3/24", "10.9.8.7/8", true),
+    ("10.9.8.7/8", "10.1.2.3/24", false),
+    ("1.2.3.4/0", "0.0.0.0/0", true),
+    ("2001:db8:1::1/32", "2001:db8::/32", true),
+    ("2001:db8::1/64", "2001:db8::2/64", true),
+    ("2001:db8:0:1::1/64", "2001:db8::1/64", false),
+    ("2001:db8::1/64", "2001:db8:1::1/32", true),
+    ("::1/127", "::/127", true),
+    ("1::/0", "::1/0", true),
+    ("::/0", "0.0.0.0/0", false),
+];
+
 const COMPARISONS: &[&str] = &[" == ", " != ", " < ", " <= ", " > ", " >= "];
 
 const DECIMAL_COMPARISONS: &[&str] = &[
@@ -88,15 +106,16 @@ impl Writer<'_> {
     /// Writes a condition on values that are easily taken for one another.
     pub(super) fn twins(&mut self) -> Option<bool> {
         self.push("(");
-        let known = match self.rng.below(14) {
+        let known = match self.rng.below(16) {
             0..=2 => self.kin_comparison(),
-            3 => self.call_result(),
-            4 => self.leap_days(),
-            5..=6 => self.same_word(),
-            7 => self.chain_of_one(),
-            8..=9 => self.constant_sets(),
+            3..=4 => self.call_result(),
+            5 => self.leap_days(),
+            6..=7 => self.same_word(),
+            8 => self.chain_of_one(),
+            9 => self.constant_sets(),
             10 => self.late_element(),
             11..=12 => self.rebuilt(),
+            13 => self.ranges(),
             _ => self.mixed_list(),
         };
         self.push(")");
@@ -168,9 +187,27 @@ impl Writer<'_> {
             None => self.literal(&Val::Ext(ext, Arc::from(text))),
         }
         let operator = self.one_of(COMPARISONS);
-        let with = if self.rng.one_in(2) { right } else { wrong };
+        let exact = self.rng.one_in(2);
+        let with = if exact { right } else { wrong };
         escape(self.out, format_args!(".{method}{operator}{with}"));
-        None
+        match operator {
+            " == " => Some(exact),
+            " != " => Some(!exact),
+            _ => exact.then_some(operator.contains('=')),
+        }
+    }
+
+    /// Ranges in each other.
+    fn ranges(&mut self) -> Option<bool> {
+        let (range, other, within) = *self.rng.pick(RANGES)?;
+        match self.rng.one_in(2) {
+            true => self.constructor(Ext::Ip, range, range),
+            false => self.literal(&Val::Ext(Ext::Ip, Arc::from(range))),
+        }
+        self.push(".isInRange(");
+        self.literal(&Val::Ext(Ext::Ip, Arc::from(other)));
+        self.push(")");
+        Some(within)
     }
 
     fn leap_days(&mut self) -> Option<bool> {
@@ -373,21 +410,24 @@ impl Writer<'_> {
             None => self.literal(&Val::Entity(uid)),
         }
         self.push(" in [");
-        // Mostly of types whose order in Cedar is not that of their declaration.
-        let some = match self.rng.chance(60u32) {
-            true => NO_ENTITIES.len().min(4),
-            false => NO_ENTITIES.len(),
-        };
-        for position in 0..self.rng.between(2, 4) {
-            if position > 0 {
-                self.push(", ");
-            }
-            if self.rng.one_in(5) {
+        let mut elements: Vec<&str> = Vec::new();
+        for _ in 0..self.rng.between(1, 3) {
+            elements.push(self.one_of(NO_ENTITIES));
+        }
+        if self.rng.chance(70u32) {
+            // The two types whose order in Cedar is not that of their declaration.
+            elements = vec!["decimal(\"1.0\")", "datetime(\"1970-01-01\")"];
+            elements.extend(self.rng.pick(&["duration(\"1d\")", "ip(\"::1\")"]));
+        }
+        let first = self.rng.below(elements.len());
+        elements.rotate_left(first);
+        for (position, element) in elements.iter().enumerate() {
+            self.push(if position == 0 { "" } else { ", " });
+            if self.rng.one_in(8) {
                 self.literal(&Val::Entity(uid));
-                continue;
+            } else {
+                self.push(element);
             }
-            let position = self.rng.below(some);
-            self.push(NO_ENTITIES.get(position).copied().unwrap_or("1"));
         }
         self.push("]");
         None
