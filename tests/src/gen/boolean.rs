@@ -44,6 +44,7 @@ impl Writer<'_> {
             nested(k.short_circuit),
             nested(k.long_chains),
             u32::from(k.computed_calls),
+            u32::from(k.twins),
             1,
         ];
         match self.rng.weighted(&weights) {
@@ -68,6 +69,7 @@ impl Writer<'_> {
             13 => self.short_circuit(depth),
             14 => self.long_chain(want),
             15 => self.computed_call(),
+            16 => self.twins(),
             _ => {
                 let known = want.unwrap_or_else(|| self.rng.one_in(2));
                 self.push(if known { "true" } else { "false" });
@@ -396,7 +398,7 @@ impl Writer<'_> {
 }
 
 /// Whether `set` contains all, or any, of `other`.
-fn contains_some(set: &[Val], other: &[Val], all: bool) -> Option<bool> {
+pub(super) fn contains_some(set: &[Val], other: &[Val], all: bool) -> Option<bool> {
     let mut result = all;
     for member in other {
         let found = contains(set, member)?;

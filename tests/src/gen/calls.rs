@@ -141,10 +141,15 @@ impl Writer<'_> {
         self.rng.pick(pool).copied().unwrap_or_default()
     }
 
+    /// A condition that is no constant.
+    pub(super) fn unsure(&mut self) -> &'static str {
+        self.rng.pick(UNSURE).copied().unwrap_or("true")
+    }
+
     /// Writes a constructor that gets one of two texts.
-    fn constructor(&mut self, ext: Ext, first: &str, second: &str) {
+    pub(super) fn constructor(&mut self, ext: Ext, first: &str, second: &str) {
         self.push(ext.constructor());
-        let unsure = self.rng.pick(UNSURE).copied().unwrap_or("true");
+        let unsure = self.unsure();
         escape(self.out, format_args!("(if {unsure} then "));
         cedar_string(self.out, first, false);
         self.push(" else ");

@@ -3,10 +3,9 @@
 use super::expr::{Writer, as_long, entity_type};
 use super::extensions::Ext;
 use super::model::{LONG, STR, Ty, TyId, ext_ty};
-use super::names::ODD_STRINGS;
 use super::paths::Path;
 use super::population::Population;
-use super::text::{cedar_char, cedar_string, is_plain};
+use super::text::{cedar_string, is_plain};
 use super::value::{Uid, Val, field};
 use std::sync::Arc;
 
@@ -277,6 +276,9 @@ impl Writer<'_> {
                     name.clone()
                 }
                 (Some(step), _) => step.name.clone(),
+                (None, _) if self.rng.chance(self.knobs.tags / 2) => {
+                    world.model.pools.tag_key(self.rng)
+                }
                 (None, _) => world.model.pools.attribute(self.rng),
             };
             if !is_plain(&name) {
@@ -313,9 +315,11 @@ impl Writer<'_> {
         let (uid, _) = self.some_entity();
         let entity = uid.and_then(|uid| world.present(uid));
         let tags = entity.map(|entity| &*entity.tags).unwrap_or_default();
+        let attrs = entity.map(|entity| &*entity.attrs).unwrap_or_default();
         self.push(".hasTag(");
-        let key = match self.rng.pick(tags) {
-            Some((key, _)) if want != Some(false) => Some(key.clone()),
+        let attribute = self.rng.pick(attrs).filter(|_| self.rng.one_in(4));
+        let key = match attribute.or_else(|| self.rng.pick(tags)) {
+            Some((key, _)) if attribute.is_some() || want != Some(false) => Some(key.clone()),
             _ if self.rng.chance(80u32) => Some(world.model.pools.tag_key(self.rng)),
             _ => match self.operand(STR, 0) {
                 Some(Val::Str(key)) => {
@@ -332,48 +336,6 @@ impl Writer<'_> {
         cedar_string(self.out, &key, false);
         self.push(")");
         uid.map(|_| field(tags, &key).is_some())
-    }
-
-    /// Writes `string like pattern`.
-    pub(super) fn like(&mut self, depth: usize, want: Option<bool>) -> Option<bool> {
-        self.push("(");
-        let text = match self.operand(STR, depth) {
-            Some(Val::Str(text)) => text,
-            _ => {
-                let odd = self.rng.pick(ODD_STRINGS).copied().unwrap_or_default();
-                Arc::from(odd)
-            }
-        };
-        self.push(" like \"");
-        let ascii = self.rng.one_in(3);
-        let matching = want != Some(false) || self.rng.one_in(3);
-        for c in text.chars() {
-            match self.rng.below(8) {
-                // A star may stand for nothing, for this character, or for more.
-                0 => self.push("*"),
-                1 => {
-                    self.push("*");
-                    self.pattern_char(c, ascii);
-                }
-                2 if !matching => self.pattern_char('x', ascii),
-                _ => self.pattern_char(c, ascii),
-            }
-        }
-        if self.rng.one_in(3) {
-            self.push("*");
-        }
-        if !matching && self.rng.one_in(2) {
-            self.pattern_char('*', ascii);
-        }
-        self.push("\")");
-        None
-    }
-
-    fn pattern_char(&mut self, c: char, ascii: bool) {
-        match c {
-            '*' => self.push("\\*"),
-            c => cedar_char(self.out, c, ascii),
-        }
     }
 
     /// Writes a Boolean method of an extension type.

@@ -55,6 +55,8 @@ knobs! {
     namespaces = 30,
     /// Types whose entities are enumerated.
     enumerated = 15,
+    /// Entity, record and context types with more than eight attributes.
+    many_attributes = 4,
     /// Types whose entities have tags.
     tags = 30,
     /// Actions that are in a group.
@@ -133,6 +135,8 @@ knobs! {
     type_tests = 20,
     /// `has`, with one name or a path.
     has = 20,
+    /// Conditions on values that are easily taken for one another.
+    twins = 25,
     /// `.contains()`, `.containsAll()`, `.containsAny()`, `.isEmpty()`.
     set_operators = 30,
     /// `like`.

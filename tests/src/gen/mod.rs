@@ -22,12 +22,14 @@ mod knobs;
 mod model;
 mod names;
 mod paths;
+mod patterns;
 mod policies;
 mod population;
 mod requests;
 mod rng;
 mod schema;
 mod text;
+mod twins;
 mod value;
 
 pub use case::{Case, CaseError, CaseRequest, LoadedCase};

@@ -233,8 +233,17 @@ impl Model {
     /// Up to `max` attributes with different names, sorted by name.
     fn fields(&mut self, rng: &mut Rng, knobs: &Knobs, max: usize, depth: usize) -> Arc<[Field]> {
         let mut fields: Vec<Field> = Vec::new();
-        for _ in 0..rng.between(0, max) {
-            let name = self.pools.attribute(rng);
+        let many = match rng.chance(knobs.many_attributes) {
+            true => rng.between(9, 12),
+            false => 0,
+        };
+        for number in 0..many + rng.between(0, max) {
+            let name = match number < many {
+                true => Arc::from(format!("field{number}")),
+                false => self.pools.attribute(rng),
+            };
+            // Many attributes are simple, or their values would be huge.
+            let depth = if many > 0 { 0 } else { depth };
             if fields.iter().all(|field| field.name != name) {
                 fields.push(Field {
                     name,

@@ -162,9 +162,11 @@ impl Pools {
             longs.extend((0..2).filter_map(|_| rng.pick(EDGE_LONGS).copied()));
         }
         let attributes = (0..9).map(|_| name(rng, knobs, ATTRIBUTES, ODD_ATTRIBUTES));
-        let attributes = attributes.collect();
+        let attributes: Vec<Arc<str>> = attributes.collect();
         let tag_keys = (0..4).map(|_| name(rng, knobs, WORDS, ODD_STRINGS));
-        let tag_keys = tag_keys.collect();
+        let mut tag_keys: Vec<Arc<str>> = tag_keys.collect();
+        // Tags are no attributes, even if they are called the same.
+        tag_keys.extend((0..2).filter_map(|_| rng.pick(&attributes).cloned()));
         Self {
             strings,
             longs,

@@ -2,7 +2,7 @@
 
 use super::extensions::Ext;
 use super::knobs::Knobs;
-use super::model::{Action, Field, Kind, Model, Ty, TyId};
+use super::model::{Action, Field, Kind, LONG, Model, Ty, TyId};
 use super::names::{IDS, ODD_STRINGS, name};
 use super::rng::Rng;
 use super::text::{Pieces, comma_separated, json_string};
@@ -357,13 +357,17 @@ impl Population {
                 // Of sets in sets only the inner ones are large, or documents become huge.
                 let nested = matches!(self.model.types.get(*element), Ty::Set(_) | Ty::Record(_));
                 let large = self.large_sets && !nested && rng.one_in(3);
-                let count = if large {
-                    rng.between(40, 300)
-                } else {
-                    rng.below(5)
+                // Sets that differ in their last element only.
+                let alike = !large && rng.one_in(8) && *element == LONG;
+                let count = match (large, alike) {
+                    (true, _) => rng.between(40, 300),
+                    (false, true) => 10,
+                    (false, false) => rng.below(5),
                 };
+                let last = 9 + rng.below(if alike { 3 } else { 1 });
                 let member = |n| match self.model.types.get(*element) {
                     Ty::Long if large => Val::Long(n as i64 * 3),
+                    Ty::Long if alike => Val::Long(if n == 9 { last } else { n } as i64),
                     Ty::Str if large => Val::Str(Arc::from(format!("s{n}"))),
                     _ => self.value(rng, knobs, *element),
                 };
