@@ -20,7 +20,7 @@ pub(super) fn updated(world: &World, builder: EngineBuilder) -> Result<Engine, E
         .iter()
         .partition(|_| rng.below(policies.len()) < late);
     for policy in early {
-        insert(&mut start, world, policy).map_err(EngineError::load)?;
+        insert(&mut start, world, policy)?;
     }
     let with_entities = rng.one_in(2);
     let entities = match with_entities {
@@ -51,20 +51,18 @@ pub(super) fn updated(world: &World, builder: EngineBuilder) -> Result<Engine, E
 }
 
 /// Puts a policy of the world into a set, with its template if it is a link.
-fn insert(
-    set: &mut PolicySet,
-    world: &World,
-    policy: &Policy,
-) -> Result<(), cedar_policy::PolicySetError> {
+fn insert(set: &mut PolicySet, world: &World, policy: &Policy) -> Result<(), EngineError> {
     let Some((template, slots)) = template(policy) else {
-        return set.add(policy.clone());
+        return set.add(policy.clone()).map_err(EngineError::load);
     };
     if set.template(template).is_none()
         && let Some(template) = world.policies.template(template)
     {
-        set.add_template(template.clone())?;
+        set.add_template(template.clone())
+            .map_err(EngineError::load)?;
     }
     set.link(template.clone(), policy.id().clone(), slots)
+        .map_err(EngineError::load)
 }
 
 type Slots = HashMap<cedar_policy::SlotId, cedar_policy::EntityUid>;
