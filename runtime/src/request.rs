@@ -17,6 +17,7 @@ use cedarjit_ir::ids::EntityId;
 use cedarjit_ir::interner::{CapacityError, Interner, InternerIdentity, LocalInterner};
 use cedarjit_ir::shape::ShapeTable;
 use cedarjit_ir::value::{Tag, Value};
+use std::borrow::Cow;
 use std::fmt;
 use std::str::FromStr;
 use std::sync::LazyLock;
@@ -94,7 +95,8 @@ pub enum RequestError {
 /// The uids are in Cedar's own form, `Type::"id"`; the context is a JSON object with Cedar's
 /// `__entity` and `__extn` escapes. With a schema, the context is read by the declared types of
 /// the action's context, and escapes may be left out where the schema says what is meant;
-/// `validate` decides whether the request must fit the schema.
+/// `validate` decides whether the request must fit the schema. A borrowed context is copied, once it
+/// is known to be within the limits.
 ///
 /// # Errors
 /// Whatever cedar-policy has to complain about, and when a part exceeds a limit.
@@ -102,15 +104,15 @@ pub fn parse_request(
     principal: &str,
     action: &str,
     resource: &str,
-    context: &serde_json::Value,
+    context: Cow<'_, serde_json::Value>,
     schema: Option<&Schema>,
     validate: bool,
 ) -> Result<Request, RequestError> {
     let principal = parse_uid(RequestPart::Principal, principal)?;
     let action = parse_uid(RequestPart::Action, action)?;
     let resource = parse_uid(RequestPart::Resource, resource)?;
-    check_context(context).map_err(|error| limit(RequestPart::Context, error))?;
-    let context = Context::from_json_value(context.clone(), schema.map(|s| (s, &action)))
+    check_context(&context).map_err(|error| limit(RequestPart::Context, error))?;
+    let context = Context::from_json_value(context.into_owned(), schema.map(|s| (s, &action)))
         .map_err(Box::new)?;
     let schema = schema.filter(|_| validate);
     Request::new(principal, action, resource, context, schema)

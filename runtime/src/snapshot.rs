@@ -19,6 +19,7 @@ use cedarjit_ir::ids::{BodyId, PolicyIndex, ShapeId};
 use cedarjit_ir::interner::Interner;
 use cedarjit_ir::value::Tag;
 use cedarjit_jit::{CompileError, Compiler, Listing};
+use std::borrow::Cow;
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -165,6 +166,7 @@ impl Snapshot {
         validate: bool,
     ) -> Result<BoundRequest, RequestError> {
         let schema = self.schema();
+        let context = Cow::Borrowed(context);
         let request = parse_request(principal, action, resource, context, schema, validate)?;
         self.bind(&request)
     }

@@ -1,10 +1,11 @@
 //! Requests: from the command line, or from JSON as `--request-json` has it.
 
+use std::borrow::Cow;
 use std::path::Path;
 
-use cedar_policy::{Context, EntityUid, Request, Schema};
+use cedar_policy::{Request, Schema};
 use cedar_policy_cli::RequestArgs;
-use cedarjit::request::{RequestError, RequestPart};
+use cedarjit::request::{RequestError, parse_request};
 use miette::{Diagnostic, IntoDiagnostic, Result, WrapErr};
 use serde::Deserialize;
 use serde_json::Value;
@@ -82,30 +83,18 @@ pub(crate) fn from_json(text: &[u8]) -> Result<(Uids, Value), RequestProblem> {
 }
 
 /// Makes cedar-policy's request. The context is read with the schema; the request is validated
-/// against it if `validate` is set. Takes the context by value, as `Context` does: the engine that
-/// this is for should not be charged for a copy.
+/// against it if `validate` is set. Takes the context by value: the engine that this is for should
+/// not be charged for a copy.
 pub(crate) fn to_cedar(
     uids: &Uids,
     context: Value,
     schema: Option<&Schema>,
     validate: bool,
 ) -> Result<Request, RequestProblem> {
-    let principal = uid(RequestPart::Principal, &uids.principal)?;
-    let action = uid(RequestPart::Action, &uids.action)?;
-    let resource = uid(RequestPart::Resource, &uids.resource)?;
-    let context = Context::from_json_value(context, schema.map(|schema| (schema, &action)))
-        .map_err(|error| RequestError::from(Box::new(error)))?;
-    let schema = schema.filter(|_| validate);
-    let request = Request::new(principal, action, resource, context, schema);
-    Ok(request.map_err(|error| RequestError::from(Box::new(error)))?)
-}
-
-fn uid(part: RequestPart, text: &str) -> Result<EntityUid, RequestError> {
-    text.parse().map_err(|error| RequestError::Uid {
-        part,
-        text: text.to_owned(),
-        error: Box::new(error),
-    })
+    let (principal, action, resource) = (&uids.principal, &uids.action, &uids.resource);
+    let context = Cow::Owned(context);
+    let request = parse_request(principal, action, resource, context, schema, validate)?;
+    Ok(request)
 }
 
 /// The request that the flags of `authorize` describe.

@@ -308,6 +308,46 @@ fn a_request_that_lacks_something() {
     run(&args).assert_fails_saying(&["bad-request", "EOF"]);
 }
 
+#[test]
+fn requests_beyond_the_limits() {
+    let request = |principal: &str, now: &str| {
+        format!(
+            r#"{{"principal": "User::\"{principal}\"", "action": "Action::\"GetLists\"",
+                "resource": "Application::\"TinyTodo\"",
+                "context": {{"now": "{now}", "address": "10.20.3.4"}}}}"#
+        )
+        .replace('\n', " ")
+    };
+    let now = "2025-06-02";
+    let uid = "the principal exceeds a limit: the entity uid has 1048584 bytes";
+    let context = "the context exceeds a limit: the context is larger than 16777216 bytes";
+    let cases = [
+        (request(&"x".repeat(1 << 20), now), uid),
+        (request("emil", &"x".repeat(16 << 20)), context),
+    ];
+    for (text, words) in &cases {
+        let path = file("bad-limits-request.json", text);
+        let args = common::on_tinytodo("authorize", &["--request-json", &path]);
+        run(&args).assert_fails_saying(&[words]);
+    }
+    let large = format!(r#"{{"now": "{}"}}"#, "x".repeat(16 << 20));
+    let path = file("bad-limits-context.json", large);
+    authorize_with("--context", &path).assert_fails_saying(&[context]);
+
+    let [first, second] = cases.each_ref().map(|(text, _)| text.as_str());
+    let lines = [first, second, &request("emil", now)].join("\n");
+    let path = file("bad-limits.jsonl", lines);
+    for engine in ["native", "interpreter", "cedar"] {
+        let args = common::on_tinytodo("replay", &["--engine", engine, "--requests", &path]);
+        let run = run(&args);
+        let answers: Vec<_> = run.stdout.lines().collect();
+        assert_eq!(answers.len(), 3, "{engine}: {}", run.stderr);
+        assert!(answers[0].contains(uid), "{engine}: {}", answers[0]);
+        assert!(answers[1].contains(context), "{engine}: {}", answers[1]);
+        assert!(answers[2].contains("decision"), "{engine}: {}", answers[2]);
+    }
+}
+
 /// Texts that are nested deeper than any parser should have to follow.
 fn nested() -> Vec<(&'static str, String)> {
     let policy = |body: &str| format!("permit (principal, action, resource) when {{ {body} }};");

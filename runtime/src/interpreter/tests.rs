@@ -17,6 +17,7 @@ use cedar_policy::{
 use cedarjit_frontend::load::load_policy_set;
 use cedarjit_ir::interner::Interner;
 use serde_json::json;
+use std::borrow::Cow;
 use std::collections::{BTreeMap, HashSet};
 use std::fmt::Write;
 
@@ -160,6 +161,7 @@ impl World {
 }
 
 fn request(principal: &str, action: &str, resource: &str, context: &serde_json::Value) -> Request {
+    let context = Cow::Borrowed(context);
     parse_request(principal, action, resource, context, None, false).unwrap()
 }
 

@@ -36,7 +36,7 @@ fn bind(
         principal,
         "Action::\"view\"",
         "Doc::\"d\"",
-        &context,
+        Cow::Owned(context),
         None,
         false,
     )?;
@@ -191,7 +191,7 @@ fn schemas_inform_and_validate() {
             principal,
             action,
             "Doc::\"d\"",
-            &context,
+            Cow::Owned(context),
             Some(&schema),
             validate,
         )
