@@ -20,6 +20,9 @@ fn threads() -> usize {
 /// goes into compiling each policy once for each engine.
 const SEEDS: u64 = 32;
 
+/// As the differential test's own threads have it.
+const STACK_SIZE: usize = 32 << 20;
+
 /// How many seeds to run and with what knobs. `CEDARJIT_SEEDS=n` makes it a longer run over worlds
 /// of all sizes.
 fn plan() -> (u64, Knobs) {
@@ -53,6 +56,13 @@ fn engines_agree_with_cedar_policy() {
 /// should run code would compare the interpreter with itself.
 #[test]
 fn every_shape_has_code() {
+    // cedar-policy parses on this stack.
+    let builder = std::thread::Builder::new().stack_size(STACK_SIZE);
+    let worker = builder.spawn(check_shapes).expect("a thread");
+    worker.join().expect("every shape has code");
+}
+
+fn check_shapes() {
     for seed in 0..100 {
         let world = generate(seed, &Knobs::default())
             .load()
