@@ -142,6 +142,8 @@ const REQUESTS: usize = 5;
 const PARTS: usize = 4;
 
 /// Renders the documents of a generated world, spoils them and compares what becomes of them.
+///
+/// cedar-policy parses on the caller's stack: 32 MiB are enough, the 2 MiB of a thread are not.
 pub fn run_documents(seed: u64, knobs: &Knobs) -> DocumentsOutcome {
     let mut outcome = DocumentsOutcome::default();
     let case = small(generate(seed, knobs));

@@ -14,6 +14,15 @@ fn seeds() -> u64 {
 
 #[test]
 fn documents_are_taken_and_refused_as_by_cedar_policy() {
+    // cedar-policy parses on this stack, as deep as generated policies nest.
+    let builder = std::thread::Builder::new().stack_size(32 << 20);
+    let worker = builder.spawn(check).expect("a thread");
+    if let Err(panic) = worker.join() {
+        std::panic::resume_unwind(panic);
+    }
+}
+
+fn check() {
     let mut outcome = DocumentsOutcome::default();
     for seed in 0..seeds() {
         outcome.merge(run_documents(seed, &Knobs::default()));
