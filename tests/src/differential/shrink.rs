@@ -173,18 +173,28 @@ impl Search<'_> {
 
     /// Widens scopes, drops clauses and puts parts of expressions in the place of the whole.
     fn shrink_conditions(&mut self) -> bool {
+        self.shrink_each(|case, position| {
+            let smaller = smaller_policies(case.policies.iter().nth(position)?);
+            let with = smaller.into_iter();
+            Some(
+                with.map(|text| with_policy(case, position, &text))
+                    .collect(),
+            )
+        })
+    }
+
+    /// Makes one part after the other smaller. `smaller` gives the cases with a smaller part at a
+    /// position, the smallest first, and nothing behind the last part.
+    fn shrink_each(&mut self, smaller: impl Fn(&Case, usize) -> Option<Vec<Case>>) -> bool {
         let mut progress = false;
-        let mut policy = 0;
-        while policy < self.best.case.policies.len() && self.tried < self.tries {
-            let source = self.best.case.policies.iter().nth(policy);
-            let smaller = source.map(smaller_policies).unwrap_or_default();
-            let found = smaller.into_iter().any(|text| {
-                let case = with_policy(&self.best.case, policy, &text);
-                self.take(case)
-            });
+        let mut position = 0;
+        while self.tried < self.tries
+            && let Some(cases) = smaller(&self.best.case, position)
+        {
+            let found = cases.into_iter().any(|case| self.take(case));
             progress |= found;
-            // After a success the same policy may shrink further.
-            policy += usize::from(!found);
+            // After a success the same part may shrink further.
+            position += usize::from(!found);
         }
         progress
     }

@@ -7,39 +7,30 @@ use serde_json::Value;
 impl Search<'_> {
     /// Leaves out attributes, tags and parents of entities, one by one.
     pub(super) fn shrink_entities(&mut self) -> bool {
-        let mut progress = false;
-        let mut position = 0;
-        while position < self.best.case.entities.len() {
-            let entity = self.best.case.entities.iter().nth(position);
-            let smaller = entity.map(smaller_entities).unwrap_or_default();
-            let found = smaller.into_iter().any(|text| {
-                let case = with_entity(&self.best.case, position, &text);
-                self.take(case)
-            });
-            progress |= found;
-            position += usize::from(!found);
-        }
-        progress
+        self.shrink_each(|case, position| {
+            let smaller = smaller_entities(case.entities.iter().nth(position)?);
+            let with = smaller.into_iter();
+            Some(
+                with.map(|text| with_entity(case, position, &text))
+                    .collect(),
+            )
+        })
     }
 
     /// Leaves out attributes of the contexts.
     pub(super) fn shrink_context(&mut self) -> bool {
-        let mut progress = false;
-        let mut position = 0;
-        while let Some(context) = self.best.case.contexts.get(position) {
-            let parsed = serde_json::from_str::<Value>(context).unwrap_or_default();
-            let smaller = without_one(&parsed, "");
-            let found = smaller.into_iter().any(|context| {
-                let mut case = self.best.case.clone();
+        self.shrink_each(|case, position| {
+            let context = case.contexts.get(position)?;
+            let context = serde_json::from_str::<Value>(context).unwrap_or_default();
+            let with = |context: Value| {
+                let mut case = case.clone();
                 if let Some(place) = case.contexts.get_mut(position) {
                     *place = context.to_string();
                 }
-                self.take(case)
-            });
-            progress |= found;
-            position += usize::from(!found);
-        }
-        progress
+                case
+            };
+            Some(without_one(&context, "").into_iter().map(with).collect())
+        })
     }
 }
 
