@@ -28,19 +28,68 @@ pub struct EntityHeader {
     /// One more than the number of the entity's tag block in the store's tag table; 0 if the
     /// entity has no tags.
     pub tags: u32,
-    /// Where the entity's ancestors start in the store's ancestor table, as an index. They are in
-    /// ascending order.
+    /// The first of the entity's [`AncestorBucket`]s in the store's table, as an index.
     pub ancestors: u32,
-    /// How many ancestors there are.
-    pub ancestor_count: u32,
+    /// How an ancestor's bucket is found, see [`BucketSearch`].
+    pub search: BucketSearch,
     /// The [`bloom_bit`]s of all ancestors, or-ed.
     pub bloom: u64,
 }
 
-/// The factor of the hash behind [`bloom_bit`].
-pub const BLOOM_FACTOR: u32 = 0x9E37_79B1;
+/// Eight ancestors of an entity, in no order; places without one hold [`NO_ANCESTOR`].
+///
+/// An entity's buckets are a hash table that is never longer than one bucket to search: two vector
+/// comparisons say whether an id is in it, without a branch.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(C, align(32))]
+pub struct AncestorBucket(pub [u32; 8]);
 
-/// How far that hash is shifted right.
+/// Fills a bucket's free places; no entity has this id.
+pub const NO_ANCESTOR: u32 = u32::MAX;
+
+impl AncestorBucket {
+    /// A bucket with free places only.
+    pub const EMPTY: AncestorBucket = AncestorBucket([NO_ANCESTOR; 8]);
+}
+
+/// Which of an entity's buckets may hold an ancestor: multiply-shift hashing.
+///
+/// The number itself, made odd, is the multiplier; its low six bits say how far to shift the 32-bit
+/// product right, as a 64-bit number: 32 where there is only one bucket. Each entity has a
+/// multiplier that spreads its ancestors; that there is one for any set of them is what makes
+/// multiply-shift a universal family (Dietzfelbinger, Hagerup, Katajainen and Penttonen, A reliable
+/// randomized algorithm for the closest-pair problem, 1997).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(transparent)]
+pub struct BucketSearch(pub u32);
+
+impl BucketSearch {
+    /// All ancestors are in the first bucket.
+    pub const ONE: BucketSearch = BucketSearch(32);
+
+    /// Two to the power of `bits` buckets, at most 26, chosen by the upper bits of `multiplier`.
+    pub fn new(bits: u32, multiplier: u32) -> Self {
+        BucketSearch((multiplier & !63) | (32 - bits.min(26)))
+    }
+
+    /// The number of the bucket that may hold `id`.
+    #[inline]
+    pub fn bucket(self, id: EntityId) -> usize {
+        let product = id.0.wrapping_mul(self.0 | 1);
+        (u64::from(product) >> (self.0 & 63)) as usize
+    }
+}
+
+/// The factor of [`id_hash`].
+pub const HASH_FACTOR: u32 = 0x9E37_79B1;
+
+/// A multiplicative hash whose top bits are the well mixed ones.
+#[inline]
+pub fn id_hash(id: EntityId) -> u32 {
+    id.0.wrapping_mul(HASH_FACTOR)
+}
+
+/// How far [`id_hash`] is shifted right for [`bloom_bit`].
 pub const BLOOM_SHIFT: u32 = 26;
 
 /// The bit that stands for `id` in [`EntityHeader::bloom`].
@@ -48,8 +97,8 @@ pub const BLOOM_SHIFT: u32 = 26;
 /// An entity whose word lacks the bit of `id` does not have `id` as an ancestor.
 #[inline]
 pub fn bloom_bit(id: EntityId) -> u64 {
-    // The top six bits of a multiplicative hash pick one of the 64 bits.
-    1 << (id.0.wrapping_mul(BLOOM_FACTOR) >> BLOOM_SHIFT)
+    // The top six bits of the hash pick one of the 64 bits.
+    1 << (id_hash(id) >> BLOOM_SHIFT)
 }
 
 /// What a policy's condition came to.
@@ -157,14 +206,16 @@ pub struct Frame {
     /// 1 if every attribute of every covered shape has its entry; 0 if a missing entry may also
     /// mean a record too large for the table.
     pub attr_complete: u64,
-    /// The ancestors of all entities; a header says which part is its entity's.
-    pub ancestors: *const u32,
+    /// The ancestors of all entities; a header says which buckets are its entity's.
+    pub ancestors: *const AncestorBucket,
     /// Where a builtin puts the tag of a value that it returns.
     pub result_tag: u64,
     /// Where a builtin puts the word of a value that it returns.
     pub result_word: u64,
     /// Set by a builtin that could not do its work; what the code then returns means nothing.
     pub broken: u64,
+    /// Where fused code puts the policies whose evaluation failed, a bit each; 0 before it runs.
+    pub failed: u64,
 }
 
 /// What a builtin's return word means.
@@ -250,8 +301,20 @@ mod tests {
         assert_eq!(offset_of!(EntityHeader, ty), 8);
         assert_eq!(offset_of!(EntityHeader, tags), 12);
         assert_eq!(offset_of!(EntityHeader, ancestors), 16);
-        assert_eq!(offset_of!(EntityHeader, ancestor_count), 20);
+        assert_eq!(offset_of!(EntityHeader, search), 20);
         assert_eq!(offset_of!(EntityHeader, bloom), 24);
+    }
+
+    #[test]
+    fn ancestor_buckets_are_half_a_cache_line() {
+        assert_eq!(size_of::<AncestorBucket>(), 32);
+        assert_eq!(align_of::<AncestorBucket>(), 32);
+        for bits in 0..=26 {
+            let search = BucketSearch::new(bits, HASH_FACTOR);
+            for id in [0, 1, 77, u32::MAX >> 1] {
+                assert!(search.bucket(EntityId(id)) < 1 << bits);
+            }
+        }
     }
 
     #[test]

@@ -114,8 +114,12 @@ faults! {
         UnsignedComparison,
         /// `==` looks at words only if the type of one side is known.
         EqualIgnoresTag,
-        /// The search for an ancestor goes on to the left of the one that it is looking for.
-        AncestorSearchLeft,
+        /// Only half of a bucket of ancestors is looked at.
+        AncestorHalfBucket,
+    }
+    "jit/src/emit/known.rs" {
+        /// A chain with a constant that decides it is that constant, even after what may fail.
+        FusedConstantChain,
     }
     "jit/src/emit/sets.rs" {
         /// `in` a set asks the Bloom word for the descendant instead of the ancestor.
@@ -224,6 +228,12 @@ faults! {
         TagOfMissingEntity,
     }
     "runtime/src/evaluate.rs" {
+        /// Where fused code ran, policies posted under entities are not visited.
+        FusedSkipsScoped,
+    }
+    "runtime/src/outcomes.rs" {
+        /// A fused forbid that fails is not recorded.
+        FusedFailuresOfPermitsOnly,
         /// Forbids do not count if some policy failed.
         ForbidIgnoredAfterError,
         /// Of several satisfied forbids the second is no reason.

@@ -11,16 +11,17 @@
 //! | words | set | record | IP address |
 //! |---|---|---|---|
 //! | 0 | kind, length | kind, length, shape | kind |
-//! | 1 … | tags, a byte each, padded to a word | tags, a byte each, padded | high 64 bits |
-//! | … | the words, in ascending (tag, word) order | the words, in the shape's order | low 64 bits |
-//! | | | | `v6 << 8 \| prefix` |
+//! | 1 | the [`word_bloom`] bits of all elements, or-ed | tags, a byte each, padded to a word | high 64 bits |
+//! | 2 … | tags, a byte each, padded to a word | the words, in the shape's order | low 64 bits |
+//! | … | the words, in ascending (tag, word) order | | `v6 << 8 \| prefix` |
 //!
 //! A record's shape lists its attribute names in ascending [`StrId`](crate::ids::StrId) order, and a record has
 //! exactly the attributes of its shape. That, and sets being sorted and without duplicates, is
 //! what makes the stored form canonical.
 
+use crate::abi::bloom_bit;
 use crate::fault::{Fault, planted};
-use crate::ids::ShapeId;
+use crate::ids::{EntityId, ShapeId};
 use crate::interner::CapacityError;
 use crate::value::{Tag, Value};
 use foldhash::quality::RandomState;
@@ -111,6 +112,13 @@ enum Kind {
     Ip = 3,
 }
 
+/// The bit that stands for a word in a set's Bloom word: [`bloom_bit`] of its lower half, whatever
+/// the word means.
+#[inline]
+pub fn word_bloom(word: u64) -> u64 {
+    bloom_bit(EntityId(word as u32))
+}
+
 /// Number of words that `n` tag bytes take.
 #[inline]
 pub const fn tag_words(n: usize) -> usize {
@@ -163,6 +171,12 @@ impl Heap {
         self.words.truncate(1);
         self.index.clear();
     }
+
+    /// Where a set's Bloom word is, in words from the object's start.
+    pub const SET_BLOOM: usize = 1;
+
+    /// Where a set's tags start, in words.
+    pub const SET_TAGS: usize = 2;
 
     /// All words, for code that reads objects by offset.
     #[inline]
@@ -240,6 +254,10 @@ impl Heap {
         }
         let start = self.words.len();
         self.words.push(header(kind, values.len(), shape));
+        if kind == Kind::Set {
+            let bloom = values.iter().fold(0, |all, v| all | word_bloom(v.word));
+            self.words.push(bloom);
+        }
         for chunk in values.chunks(8) {
             let mut bytes = [0_u8; 8];
             for (byte, value) in bytes.iter_mut().zip(chunk) {
@@ -325,8 +343,14 @@ fn object_len(header: u64) -> usize {
     if header >> 56 == Kind::Ip as u64 {
         4
     } else {
-        1 + tag_words(n) + n
+        tags_start(header) + tag_words(n) + n
     }
+}
+
+/// Where the tags start in a set or a record.
+#[inline]
+fn tags_start(header: u64) -> usize {
+    1 + usize::from(header >> 56 == Kind::Set as u64)
 }
 
 /// The length field of an object's first word.
@@ -368,10 +392,11 @@ impl<'a> Object<'a> {
         if i >= n {
             return Value::ABSENT;
         }
-        let tag = self.words[1 + i / 8].to_ne_bytes()[i % 8];
+        let tags = tags_start(self.words[0]);
+        let tag = self.words[tags + i / 8].to_ne_bytes()[i % 8];
         Value {
             tag: Tag::from_u8(tag).unwrap_or(Tag::Absent),
-            word: self.words[1 + tag_words(n) + i],
+            word: self.words[tags + tag_words(n) + i],
         }
     }
 
@@ -392,7 +417,7 @@ impl<'a> Object<'a> {
         let entities = [self.get(0), self.get(n - 1)]
             .iter()
             .all(|v| v.tag == Tag::Entity);
-        let start = 1 + tag_words(n);
+        let start = tags_start(self.words[0]) + tag_words(n);
         if entities {
             self.words.get(start..start + n)
         } else {

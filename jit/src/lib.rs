@@ -10,7 +10,10 @@ mod host;
 mod session;
 mod unit;
 
-pub use emit::{MAX_NODES, MAX_STACK_BYTES, RecordSymbol, Symbols};
+pub use emit::{
+    Attribute, Facts, FusedPolicy, MAX_FUSED, MAX_NODES, MAX_STACK_BYTES, RecordSymbol, Subject,
+    Symbols, Values,
+};
 pub use host::Host;
-pub use session::{FrameParts, Session};
-pub use unit::{CompileError, Compiler, Function, Listing, Unavailable};
+pub use session::{FrameParts, FusedOutcomes, Session};
+pub use unit::{CompileError, Compiler, Function, FusedFunction, Listing, Unavailable};

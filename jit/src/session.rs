@@ -6,8 +6,8 @@
 #![allow(unsafe_code)]
 
 use crate::host::Host;
-use crate::unit::Function;
-use cedarjit_ir::abi::{Builtin, EntityHeader, Frame, Outcome, ValuePair};
+use crate::unit::{Function, FusedFunction};
+use cedarjit_ir::abi::{AncestorBucket, Builtin, EntityHeader, Frame, Outcome, ValuePair};
 use cedarjit_ir::ext::ExtFn;
 use cedarjit_ir::heap::{Heap, HeapRef, Space};
 use cedarjit_ir::ids::{EntityId, PatternId, ShapeId, StrId};
@@ -44,7 +44,7 @@ pub struct FrameParts<'a> {
     /// Whether every attribute of every covered shape has its entry.
     pub attr_complete: bool,
     /// The ancestors of all entities, which headers refer to.
-    pub ancestors: &'a [u32],
+    pub ancestors: &'a [AncestorBucket],
 }
 
 impl FrameParts<'_> {
@@ -65,6 +65,7 @@ impl FrameParts<'_> {
             _ => return None,
         };
         heap.words().get(self.context.offset())?;
+        self.ancestors.first()?;
         let spaces = (self.global.space(), self.request.space());
         (spaces == (Space::Global, Space::Request) && self.context.is_some()).then_some(())
     }
@@ -116,6 +117,7 @@ impl<'a, H: Host> Session<'a, H> {
                 result_tag: 0,
                 result_word: 0,
                 broken: 0,
+                failed: 0,
             },
             lives: PhantomData,
         })
@@ -149,6 +151,34 @@ impl<'a, H: Host> Session<'a, H> {
             _ => Outcome::Failed,
         })
     }
+
+    /// Evaluates fused policies.
+    ///
+    /// What the code relies on must hold for this session's parts. `None` if a builtin panicked:
+    /// the policies must be evaluated in another way then.
+    #[inline]
+    pub fn run_fused(&mut self, function: &FusedFunction) -> Option<FusedOutcomes> {
+        let code = function.entry();
+        // SAFETY: as in `run`, but for constants: `Compiler::fuse` made sure that the policies had
+        // theirs when they became part of the code. Attributes at fixed places are where the
+        // caller's facts say.
+        let satisfied = unsafe { code(&raw mut self.frame) };
+        let failed = self.frame.failed;
+        if self.frame.broken != 0 {
+            self.frame.broken = 0;
+            return None;
+        }
+        Some(FusedOutcomes { satisfied, failed })
+    }
+}
+
+/// What fused policies came to, a bit each.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct FusedOutcomes {
+    /// The policies that are satisfied.
+    pub satisfied: u64,
+    /// The policies that failed.
+    pub failed: u64,
 }
 
 /// What a shim returns when the evaluation fails, by what it returns otherwise.

@@ -5,12 +5,15 @@
 
 #![allow(unsafe_code)]
 
-use crate::emit::{Symbols, check_size, emit, signature};
+use crate::emit::{
+    Facts, FusedPolicy, Symbols, check_size, emit, emit_fused, fused_signature, signature,
+};
 use cedarjit_ir::abi::Frame;
 use cedarjit_ir::expr::Body;
 use cedarjit_ir::verify::{VerifyError, verify};
 use cranelift_codegen::Context;
 use cranelift_codegen::control::ControlPlane;
+use cranelift_codegen::ir::Function as ClifFunction;
 use cranelift_codegen::isa::OwnedTargetIsa;
 use cranelift_codegen::settings::{self, Configurable};
 use cranelift_frontend::FunctionBuilderContext;
@@ -20,6 +23,9 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 /// The type of a compiled body: `(frame, constants) -> outcome`.
 pub(crate) type Entry = unsafe extern "C" fn(*mut Frame, *const u64) -> u32;
+
+/// The type of fused code: `(frame) -> satisfied policies`.
+pub(crate) type FusedEntry = unsafe extern "C" fn(*mut Frame) -> u64;
 
 /// Why this process cannot generate code.
 #[derive(Debug, thiserror::Error)]
@@ -48,6 +54,9 @@ pub enum CompileError {
         /// How much there may be.
         limit: usize,
     },
+    /// A policy does not have all constants that its body reads.
+    #[error("constants are missing")]
+    MissingConstants,
     /// The code generator failed, or the system refused executable memory.
     #[error("code generation failed")]
     Backend(#[source] Box<ModuleError>),
@@ -129,53 +138,99 @@ impl Compiler {
         bodies: &[&Body],
         symbols: &dyn Symbols,
     ) -> Result<Vec<Function>, CompileError> {
-        let builder = JITBuilder::with_isa(Arc::clone(&self.isa), default_libcall_names());
-        // From here on the unit owns the module, so that an early return frees its memory.
-        let mut pending = Pending(Some(JITModule::new(builder)));
-        let Some(module) = pending.0.as_mut() else {
-            return Ok(Vec::new());
-        };
-        let mut context = module.make_context();
-        let mut builder_context = FunctionBuilderContext::new();
-        let mut ids: Vec<(FuncId, usize, usize)> = Vec::with_capacity(bodies.len());
-        for body in bodies {
-            verify(body)?;
-            context.func.signature = signature(&*self.isa);
-            let id = module.declare_anonymous_function(&context.func.signature)?;
-            emit(
-                body,
-                symbols,
-                &*self.isa,
-                &mut context.func,
-                &mut builder_context,
-            )?;
-            module.define_function(id, &mut context)?;
-            let size = context
-                .compiled_code()
-                .map_or(0, |code| code.code_buffer().len());
-            ids.push((id, body.consts.len(), size));
-            module.clear_context(&mut context);
-        }
-        module.finalize_definitions()?;
-        let entries: Vec<_> = ids
-            .iter()
-            .map(|&(id, consts, size)| (module.get_finalized_function(id), consts, size))
-            .collect();
-        let unit = Arc::new(CodeUnit {
-            module: Mutex::new(pending.0.take()),
+        let sources = bodies.iter().map(|body| {
+            move |func: &mut ClifFunction, context: &mut FunctionBuilderContext| {
+                verify(body)?;
+                func.signature = signature(&*self.isa);
+                emit(body, symbols, &*self.isa, func, context)
+            }
         });
-        Ok(entries
+        let (codes, unit) = self.define(sources)?;
+        Ok(codes
             .into_iter()
-            .map(|(pointer, const_count, code_size)| Function {
-                // SAFETY: the pointer is the start of a function that was defined above with the
+            .zip(bodies)
+            .map(|(code, body)| Function {
+                // SAFETY: the pointer is the start of a function that was just defined with the
                 // signature that `signature` describes, which is `Entry`'s, and finalised; the
                 // function's memory lives as long as `unit`, which the `Function` holds.
-                entry: unsafe { std::mem::transmute::<*const u8, Entry>(pointer) },
-                const_count,
-                code_size,
+                entry: unsafe { std::mem::transmute::<*const u8, Entry>(code.start) },
+                const_count: body.consts.len(),
+                code_size: code.size,
                 _unit: Arc::clone(&unit),
             })
             .collect())
+    }
+
+    /// Compiles policies into one function, in a unit of its own.
+    ///
+    /// `facts` must hold for whatever the function is run on.
+    ///
+    /// # Errors
+    /// As [`compile`](Self::compile), when there are more than [`MAX_FUSED`](crate::MAX_FUSED)
+    /// policies, and when a policy lacks constants.
+    pub fn fuse(
+        &self,
+        policies: &[FusedPolicy<'_>],
+        symbols: &dyn Symbols,
+        facts: &dyn Facts,
+    ) -> Result<FusedFunction, CompileError> {
+        for policy in policies {
+            verify(policy.body)?;
+            if policy.consts.len() < policy.body.consts.len() {
+                return Err(CompileError::MissingConstants);
+            }
+        }
+        let source = |func: &mut ClifFunction, context: &mut FunctionBuilderContext| {
+            func.signature = fused_signature(&*self.isa);
+            emit_fused(policies, symbols, facts, &*self.isa, func, context)
+        };
+        let (codes, unit) = self.define(std::iter::once(source))?;
+        let code = codes.first().ok_or(CompileError::MissingConstants)?;
+        Ok(FusedFunction {
+            // SAFETY: as in `compile`; `fused_signature` describes `FusedEntry`.
+            entry: unsafe { std::mem::transmute::<*const u8, FusedEntry>(code.start) },
+            code_size: code.size,
+            _unit: unit,
+        })
+    }
+
+    /// Defines functions in one unit of code. Each source sets its function's signature and writes
+    /// its code.
+    fn define<S>(
+        &self,
+        sources: impl Iterator<Item = S>,
+    ) -> Result<(Vec<Code>, Arc<CodeUnit>), CompileError>
+    where
+        S: FnOnce(&mut ClifFunction, &mut FunctionBuilderContext) -> Result<(), CompileError>,
+    {
+        let builder = JITBuilder::with_isa(Arc::clone(&self.isa), default_libcall_names());
+        // From here on the unit owns the module, so that an early return frees its memory.
+        let mut pending = Pending(Some(JITModule::new(builder)));
+        let mut codes = Vec::new();
+        if let Some(module) = pending.0.as_mut() {
+            let mut context = module.make_context();
+            let mut builder_context = FunctionBuilderContext::new();
+            let mut ids: Vec<(FuncId, usize)> = Vec::new();
+            for source in sources {
+                source(&mut context.func, &mut builder_context)?;
+                let id = module.declare_anonymous_function(&context.func.signature)?;
+                module.define_function(id, &mut context)?;
+                let size = context
+                    .compiled_code()
+                    .map_or(0, |code| code.code_buffer().len());
+                ids.push((id, size));
+                module.clear_context(&mut context);
+            }
+            module.finalize_definitions()?;
+            codes.extend(ids.into_iter().map(|(id, size)| Code {
+                start: module.get_finalized_function(id),
+                size,
+            }));
+        }
+        let unit = Arc::new(CodeUnit {
+            module: Mutex::new(pending.0.take()),
+        });
+        Ok((codes, unit))
     }
 
     /// A body's CLIF and disassembly.
@@ -204,6 +259,12 @@ impl Compiler {
             code_size: compiled.code_buffer().len(),
         })
     }
+}
+
+/// Where a finished function is.
+struct Code {
+    start: *const u8,
+    size: usize,
 }
 
 /// Frees a module's memory if compiling it was given up.
@@ -274,6 +335,28 @@ impl Function {
     #[inline]
     pub fn const_count(&self) -> usize {
         self.const_count
+    }
+
+    /// The size of the machine code, in bytes.
+    pub fn code_size(&self) -> usize {
+        self.code_size
+    }
+}
+
+/// The compiled conditions of several policies.
+#[derive(Clone, Debug)]
+pub struct FusedFunction {
+    entry: FusedEntry,
+    code_size: usize,
+    /// Keeps the code's memory.
+    _unit: Arc<CodeUnit>,
+}
+
+impl FusedFunction {
+    /// The code, to be called only while `self` is borrowed.
+    #[inline]
+    pub(crate) fn entry(&self) -> FusedEntry {
+        self.entry
     }
 
     /// The size of the machine code, in bytes.

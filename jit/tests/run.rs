@@ -1,6 +1,6 @@
 //! Compiled bodies on a host of their own, without the runtime.
 
-use cedarjit_ir::abi::{EntityHeader, Outcome, ValuePair};
+use cedarjit_ir::abi::{AncestorBucket, BucketSearch, EntityHeader, Outcome, ValuePair};
 use cedarjit_ir::expr::Body;
 use cedarjit_ir::ext::ExtFn;
 use cedarjit_ir::heap::{Heap, HeapRef, Space};
@@ -79,7 +79,7 @@ const HEADER: EntityHeader = EntityHeader {
     ty: 5,
     tags: 0,
     ancestors: 0,
-    ancestor_count: 0,
+    search: BucketSearch::ONE,
     bloom: 0,
 };
 
@@ -109,7 +109,7 @@ fn with_parts<T>(slot: ValuePair, f: impl FnOnce(&mut Broken, FrameParts<'_>) ->
         attr_table: &[0],
         attr_stride: 1,
         attr_complete: true,
-        ancestors: &[],
+        ancestors: &[AncestorBucket::EMPTY],
     };
     f(&mut host, parts)
 }

@@ -2,18 +2,20 @@
 
 use crate::coverage::{Coverage, Observer};
 use crate::error::EvalError;
-use crate::index::{Query, action_matches};
+use crate::fused::Fused;
+use crate::index::{Query, ScopeIndex, action_matches};
 use crate::interpreter::Interpreter;
 use crate::native::{NativeHost, ObservedHost};
+use crate::outcomes::Outcomes;
+use crate::policies::PolicyTable;
 use crate::snapshot::{BoundRequest, Snapshot};
 use crate::values::{ScratchSpace, ValueContext};
 use cedar_policy::Decision;
-use cedarjit_frontend::hir::Effect;
 use cedarjit_ir::abi::Outcome;
 use cedarjit_ir::fault::{Fault, planted};
 use cedarjit_ir::ids::PolicyIndex;
 use cedarjit_ir::value::Value;
-use cedarjit_jit::{FrameParts, Session};
+use cedarjit_jit::{FrameParts, Host, Session};
 
 /// What evaluation writes to: kept by the caller, so that evaluating allocates nothing once it has
 /// grown to size.
@@ -24,57 +26,6 @@ pub struct Scratch {
     outcomes: Outcomes,
     /// Policies without code, and those whose code gave up.
     interpret: Vec<PolicyIndex>,
-}
-
-/// The policies that matter to a response.
-#[derive(Clone, Debug, Default)]
-pub(crate) struct Outcomes {
-    pub(crate) permits: Vec<PolicyIndex>,
-    pub(crate) forbids: Vec<PolicyIndex>,
-    pub(crate) failed: Vec<PolicyIndex>,
-}
-
-impl Outcomes {
-    fn clear(&mut self) {
-        self.permits.clear();
-        self.forbids.clear();
-        if !planted(Fault::StaleFailures) {
-            self.failed.clear();
-        }
-    }
-
-    #[inline]
-    fn add(&mut self, policy: PolicyIndex, effect: Effect, outcome: Outcome) {
-        match (outcome, effect) {
-            (Outcome::Unsatisfied, _) => {}
-            (Outcome::Satisfied, Effect::Permit) => self.permits.push(policy),
-            (Outcome::Satisfied, Effect::Forbid)
-                if self.forbids.len() == 1 && planted(Fault::SecondForbidLost) => {}
-            (Outcome::Satisfied, Effect::Forbid) => self.forbids.push(policy),
-            (Outcome::Failed, _)
-                if !self.forbids.is_empty() && planted(Fault::FailureDroppedAfterForbid) => {}
-            (Outcome::Failed, _) => self.failed.push(policy),
-        }
-    }
-
-    /// Allow if and only if a permit is satisfied and no forbid is.
-    pub(crate) fn decision(&self) -> Decision {
-        let ignored = !self.failed.is_empty() && planted(Fault::ForbidIgnoredAfterError);
-        if (self.forbids.is_empty() || ignored) && !self.permits.is_empty() {
-            Decision::Allow
-        } else {
-            Decision::Deny
-        }
-    }
-
-    /// The satisfied forbids if there are any, else the satisfied permits.
-    pub(crate) fn reasons(&self) -> &[PolicyIndex] {
-        if self.forbids.is_empty() {
-            &self.permits
-        } else {
-            &self.forbids
-        }
-    }
 }
 
 /// What an evaluation came to.
@@ -94,11 +45,9 @@ impl<'a> Evaluation<'a> {
 
     /// The ids of the policies that determined the decision, in no particular order.
     pub fn reasons(self) -> impl ExactSizeIterator<Item = &'a str> + Clone {
-        let policies = &self.request.snapshot.table.policies;
-        self.outcomes
-            .reasons()
-            .iter()
-            .map(|p| policies.get(p.index()).map_or("", |p| p.id.as_str()))
+        let request = self.request;
+        let reasons = self.outcomes.reasons(request.fused_policies());
+        reasons.map(|policy| request.policy_id(policy))
     }
 
     /// The policies whose evaluation failed, and why, in no particular order.
@@ -106,24 +55,20 @@ impl<'a> Evaluation<'a> {
     /// Each is evaluated again by the interpreter as the iterator reaches it.
     pub fn errors(self) -> impl ExactSizeIterator<Item = (&'a str, EvalError)> {
         let request = self.request;
-        self.outcomes
-            .failed
-            .iter()
-            .map(move |policy| explain_failure(request, *policy))
+        let failed = self.outcomes.failed(request.fused_policies());
+        failed.map(|policy| explain_failure(request, policy))
     }
 
     /// The ids of the policies whose evaluation failed, in no particular order.
     pub fn failed(self) -> impl ExactSizeIterator<Item = &'a str> + Clone {
-        let policies = &self.request.snapshot.table.policies;
-        self.outcomes
-            .failed
-            .iter()
-            .map(|p| policies.get(p.index()).map_or("", |p| p.id.as_str()))
+        let request = self.request;
+        let failed = self.outcomes.failed(request.fused_policies());
+        failed.map(|policy| request.policy_id(policy))
     }
 
     /// Whether any policy's evaluation failed.
     pub fn has_errors(self) -> bool {
-        !self.outcomes.failed.is_empty()
+        self.outcomes.has_failures()
     }
 
     pub(crate) fn outcomes(self) -> &'a Outcomes {
@@ -153,6 +98,12 @@ struct Mode {
 }
 
 impl BoundRequest {
+    /// The id of a policy of the snapshot.
+    pub(crate) fn policy_id(&self, policy: PolicyIndex) -> &str {
+        let policies = &self.snapshot.table.policies;
+        policies.get(policy.index()).map_or("", |p| p.id.as_str())
+    }
+
     fn values<'a>(&'a self, scratch: &'a mut ScratchSpace) -> ValueContext<'a> {
         ValueContext {
             interner: &self.snapshot.interner,
@@ -166,7 +117,18 @@ impl BoundRequest {
     ///
     /// Full diagnostics: no policy that could be satisfied or fail is skipped. Allocates nothing
     /// once `scratch` has grown to size, unless a policy is interpreted.
+    #[inline]
     pub fn evaluate<'a>(&'a self, scratch: &'a mut Scratch) -> Evaluation<'a> {
+        match self.fused() {
+            Some(fused) => self.run_fused(scratch, fused),
+            None => self.evaluate_unfused(scratch),
+        }
+    }
+
+    /// Evaluates as [`evaluate`](Self::evaluate) does, each policy by itself, even where requests
+    /// like this one are frequent enough to have fused code. The answer is the same; tests compare
+    /// the two.
+    pub fn evaluate_unfused<'a>(&'a self, scratch: &'a mut Scratch) -> Evaluation<'a> {
         self.run(
             scratch,
             Mode {
@@ -298,24 +260,13 @@ impl BoundRequest {
         }
     }
 
+    /// Everything that compiled code can reach.
     #[inline]
-    fn run_native(&self, scratch: &mut Scratch, mode: Mode, mut observer: impl Observer) {
+    fn frame_parts(&self) -> FrameParts<'_> {
         let Snapshot {
-            store,
-            table,
-            attr_table,
-            ..
+            store, attr_table, ..
         } = &*self.snapshot;
-        let host = NativeHost {
-            values: self.values(&mut scratch.space),
-            patterns: &table.patterns,
-            elements: &mut scratch.elements,
-        };
-        let mut host = ObservedHost {
-            host,
-            observer: observer.reborrow(),
-        };
-        let parts = FrameParts {
+        FrameParts {
             global: store.heap(),
             request: self.values.heap(),
             headers: store.headers(),
@@ -328,24 +279,56 @@ impl BoundRequest {
             attr_table: &attr_table.entries,
             attr_stride: attr_table.stride,
             attr_complete: attr_table.complete,
-            ancestors: store.ancestors(),
+            ancestors: store.ancestor_buckets(),
+        }
+    }
+
+    #[inline]
+    fn run_fused<'a>(&'a self, scratch: &'a mut Scratch, fused: &Fused) -> Evaluation<'a> {
+        let Snapshot { table, index, .. } = &*self.snapshot;
+        let mut host = NativeHost {
+            values: self.values(&mut scratch.space),
+            patterns: &table.patterns,
+            elements: &mut scratch.elements,
+        };
+        let mut session = Session::new(&mut host, self.frame_parts());
+        let outcomes = session.as_mut().and_then(|s| s.run_fused(&fused.function));
+        let (Some(mut session), Some(fused_outcomes)) = (session, outcomes) else {
+            return self.evaluate_unfused(scratch);
+        };
+        scratch.outcomes.clear();
+        scratch.outcomes.set_fused(fused_outcomes, fused.permits);
+        let scoped = |index: &&ScopeIndex| index.has_scoped() && !planted(Fault::FusedSkipsScoped);
+        if let Some(index) = index.as_ref().filter(scoped) {
+            let (outcomes, pending) = (&mut scratch.outcomes, &mut scratch.interpret);
+            index.scoped(self.query(), |policy| {
+                run_one(table, policy, &mut session, outcomes, pending);
+            });
+            if !scratch.interpret.is_empty() {
+                self.run_interpreter(scratch, ());
+            }
+        }
+        self.finish(scratch)
+    }
+
+    #[inline]
+    fn run_native(&self, scratch: &mut Scratch, mode: Mode, mut observer: impl Observer) {
+        let table = &self.snapshot.table;
+        let host = NativeHost {
+            values: self.values(&mut scratch.space),
+            patterns: &table.patterns,
+            elements: &mut scratch.elements,
+        };
+        let mut host = ObservedHost {
+            host,
+            observer: observer.reborrow(),
         };
         let (outcomes, pending) = (&mut scratch.outcomes, &mut scratch.interpret);
-        let Some(mut session) = Session::new(&mut host, parts) else {
+        let Some(mut session) = Session::new(&mut host, self.frame_parts()) else {
             return self.candidates(mode, |policy| pending.push(policy));
         };
         self.candidates(mode, |policy| {
-            let Some((entry, body)) = table.entry(policy) else {
-                return;
-            };
-            let outcome = body
-                .code
-                .as_ref()
-                .and_then(|code| session.run(code, table.consts(entry)));
-            match outcome {
-                Some(outcome) => outcomes.add(policy, entry.effect, outcome),
-                None => pending.push(policy),
-            }
+            run_one(table, policy, &mut session, outcomes, pending);
         });
     }
 
@@ -371,5 +354,24 @@ impl BoundRequest {
             };
             outcomes.add(policy, bound.policy.effect, outcome);
         }
+    }
+}
+
+/// Runs the code of one policy; puts it among the `pending` ones if there is none.
+#[inline]
+fn run_one<H: Host>(
+    table: &PolicyTable,
+    policy: PolicyIndex,
+    session: &mut Session<'_, H>,
+    outcomes: &mut Outcomes,
+    pending: &mut Vec<PolicyIndex>,
+) {
+    let Some((entry, body)) = table.entry(policy) else {
+        return;
+    };
+    let code = body.code.as_ref();
+    match code.and_then(|code| session.run(code, table.consts(entry))) {
+        Some(outcome) => outcomes.add(policy, entry.effect, outcome),
+        None => pending.push(policy),
     }
 }

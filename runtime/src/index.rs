@@ -86,17 +86,30 @@ impl ScopeIndex {
         groups.finish()
     }
 
+    /// Whether any policy is posted under an entity.
+    #[inline]
+    pub(crate) fn has_scoped(&self) -> bool {
+        !self.by_principal.is_empty() || !self.by_resource.is_empty()
+    }
+
+    /// The policies that are posted under an action alone, or under nothing, each once.
+    #[inline]
+    pub(crate) fn unscoped(&self, action: EntityId) -> impl Iterator<Item = PolicyIndex> {
+        let range = self.by_action.get(action.index()).copied();
+        let own = self.posted(range.unwrap_or_default());
+        self.posted(self.any_action).iter().chain(own).copied()
+    }
+
     /// Calls `visit` with each policy that may apply, each once.
     #[inline]
     pub(crate) fn candidates(&self, query: Query<'_>, mut visit: impl FnMut(PolicyIndex)) {
-        for policy in self.posted(self.any_action) {
-            visit(*policy);
-        }
-        if let Some(range) = self.by_action.get(query.action.index()) {
-            for policy in self.posted(*range) {
-                visit(*policy);
-            }
-        }
+        self.unscoped(query.action).for_each(&mut visit);
+        self.scoped(query, visit);
+    }
+
+    /// Calls `visit` with each policy that may apply and is posted under an entity, each once.
+    #[inline]
+    pub(crate) fn scoped(&self, query: Query<'_>, mut visit: impl FnMut(PolicyIndex)) {
         let sides = [
             (&self.by_principal, &self.principals, query.principal),
             (&self.by_resource, &self.resources, query.resource),

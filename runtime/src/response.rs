@@ -1,7 +1,8 @@
 //! What a decision came to, as a value of its own.
 
 use crate::error::{ErrorKind, EvalError, to_cedar_error};
-use crate::evaluate::{Evaluation, Outcomes, explain_failure};
+use crate::evaluate::{Evaluation, explain_failure};
+use crate::outcomes::Outcomes;
 use crate::request::RequestError;
 use crate::snapshot::BoundRequest;
 use cedar_policy::{Decision, PolicyId};
@@ -74,11 +75,8 @@ impl<'a> Diagnostics<'a> {
             Inner::Refused(_) => None,
         };
         decided.into_iter().flat_map(|(request, outcomes)| {
-            let policies = &request.snapshot.table.policies;
-            outcomes
-                .reasons()
-                .iter()
-                .map(|p| policies.get(p.index()).map_or("", |p| p.id.as_str()))
+            let reasons = outcomes.reasons(request.fused_policies());
+            reasons.map(|policy| request.policy_id(policy))
         })
     }
 
@@ -91,8 +89,9 @@ impl<'a> Diagnostics<'a> {
             Inner::Refused(_) => None,
         };
         decided.into_iter().flat_map(|(request, outcomes)| {
-            outcomes.failed.iter().map(|policy| {
-                let (id, error) = explain_failure(request, *policy);
+            let failed = outcomes.failed(request.fused_policies());
+            failed.map(|policy| {
+                let (id, error) = explain_failure(request, policy);
                 PolicyError {
                     policy_id: id.into(),
                     error,

@@ -2,6 +2,7 @@
 
 use crate::conform::conforms;
 use crate::engine::{BuildError, InterpretedBecause, JitMode, Stats, Tier};
+use crate::fused::BucketTable;
 use crate::index::{Posting, ScopeIndex, postings};
 use crate::policies::PolicyTable;
 use crate::request::{RequestError, RequestValues, parse_request};
@@ -35,6 +36,7 @@ pub struct Snapshot {
     pub(crate) columns: Columns,
     pub(crate) attr_table: AttrTable,
     pub(crate) index: Option<ScopeIndex>,
+    pub(crate) buckets: BucketTable,
     pub(crate) schema: Option<Arc<EngineSchema>>,
     tier: Tier,
     stats: Stats,
@@ -117,6 +119,7 @@ impl Snapshot {
             columns,
             attr_table,
             index,
+            buckets: BucketTable::default(),
             schema,
             tier,
             stats,
@@ -126,6 +129,10 @@ impl Snapshot {
     /// How this snapshot evaluates policies.
     pub fn tier(&self) -> &Tier {
         &self.tier
+    }
+
+    pub(crate) fn is_native(&self) -> bool {
+        matches!(self.tier, Tier::Native)
     }
 
     /// What building this snapshot came to.
@@ -262,13 +269,17 @@ pub struct BoundRequest {
     pub(crate) values: RequestValues,
     /// The context attributes that policies read, by slot.
     pub(crate) context_slots: Vec<ValuePair>,
+    /// The place of its bucket in the snapshot's table.
+    pub(crate) bucket: Option<u32>,
 }
 
 impl BoundRequest {
     fn new(snapshot: Arc<Snapshot>, values: RequestValues) -> Self {
         debug_assert_eq!(values.identity(), snapshot.interner.identity());
         let context_slots = context_slots(&snapshot, &values);
+        let bucket = snapshot.bucket(&values);
         Self {
+            bucket,
             snapshot,
             values,
             context_slots,

@@ -8,7 +8,7 @@
 
 use crate::values::{GlobalSink, ValueError, ValueSink, intern_record, intern_value};
 use cedar_policy::{Entities, Entity, EntityUid, EvalResult, PartialValueToValueError};
-use cedarjit_ir::abi::{EntityHeader, bloom_bit};
+use cedarjit_ir::abi::{AncestorBucket, BucketSearch, EntityHeader, bloom_bit};
 use cedarjit_ir::fault::{Fault, planted};
 use cedarjit_ir::heap::{Heap, HeapRef, Heaps, Space};
 use cedarjit_ir::ids::{EntityId, ShapeId, StrId};
@@ -16,8 +16,11 @@ use cedarjit_ir::interner::{CapacityError, Interner, InternerIdentity};
 use cedarjit_ir::shape::{EMPTY_SHAPE, ShapeTable};
 use cedarjit_ir::value::Value;
 
+mod ancestors;
 #[cfg(test)]
 mod tests;
+
+use ancestors::AncestorTable;
 
 /// The header of an id that nobody gave out.
 pub(crate) static MISSING_ENTITY: EntityHeader = missing(0);
@@ -30,7 +33,7 @@ pub(crate) const fn missing(ty: u32) -> EntityHeader {
         ty,
         tags: 0,
         ancestors: 0,
-        ancestor_count: 0,
+        search: BucketSearch::ONE,
         bloom: 0,
     }
 }
@@ -73,8 +76,7 @@ pub enum StoreError {
 pub struct Store {
     identity: InternerIdentity,
     headers: Vec<EntityHeader>,
-    /// Entity ids, ascending within each entity's slice.
-    ancestors: Vec<u32>,
+    ancestors: AncestorTable,
     /// Tags of all entities, each entity's block in ascending order of the keys.
     tags: Vec<(StrId, Value)>,
     /// Where each tag block ends; it starts where the one before ends.
@@ -96,7 +98,7 @@ impl Store {
         let mut store = Self {
             identity: interner.identity(),
             headers: Vec::new(),
-            ancestors: Vec::new(),
+            ancestors: AncestorTable::new(),
             tags: Vec::new(),
             tag_ends: Vec::new(),
             heap,
@@ -233,25 +235,20 @@ impl Store {
     /// The ancestors of an entity, ascending and without itself.
     #[inline]
     pub fn ancestors_of(&self, id: EntityId) -> &[u32] {
-        let header = self.header(id);
-        let start = header.ancestors as usize;
-        self.ancestors
-            .get(start..start + header.ancestor_count as usize)
-            .unwrap_or(&[])
+        self.ancestors.of(id)
     }
 
-    /// The ancestors of all entities; an entity's header says which slice is its own.
-    pub fn ancestors(&self) -> &[u32] {
-        &self.ancestors
+    /// The ancestors of all entities; an entity's header says which buckets are its own.
+    #[inline]
+    pub fn ancestor_buckets(&self) -> &[AncestorBucket] {
+        self.ancestors.buckets()
     }
 
-    /// Whether `ancestor` is one of the ancestors of `entity`; no entity is its own.
-    ///
-    /// O(log n) in the number of ancestors, O(1) for most that are not.
+    /// Whether `ancestor` is one of the ancestors of `entity`; no entity is its own. O(1).
     #[inline]
     pub fn is_descendant(&self, entity: EntityId, ancestor: EntityId) -> bool {
-        self.header(entity).bloom & bloom_bit(ancestor) != 0
-            && self.ancestors_of(entity).binary_search(&ancestor.0).is_ok()
+        let header = self.header(entity);
+        header.bloom & bloom_bit(ancestor) != 0 && self.ancestors.contains(header, ancestor)
     }
 
     /// The shapes of records and entities, known to all values of the snapshot.
@@ -326,9 +323,17 @@ impl Builder<'_> {
                 error,
             })?;
         let tags = self.add_tags(tags).map_err(|e| capacity(uid, e))?;
-        let (ancestors, bloom) = self
-            .add_ancestors(uid, entities)
+        let mut ancestors = self
+            .ancestor_ids(uid, entities)
             .map_err(|e| capacity(uid, e))?;
+        let mut bloom = ancestors
+            .iter()
+            .fold(0, |all, id| all | bloom_bit(EntityId(*id)));
+        if planted(Fault::BloomHalf) {
+            bloom &= u64::from(u32::MAX);
+        }
+        let ancestors = self.store.ancestors.add(id, &mut ancestors);
+        let ancestors = ancestors.map_err(|e| capacity(uid, e))?;
         self.store.existing += 1;
         if let Some(header) = self.store.headers.get_mut(id.index()) {
             header.attrs = record.as_heap_ref().0;
@@ -337,7 +342,7 @@ impl Builder<'_> {
             }
             header.shape = shape.0;
             header.tags = tags;
-            (header.ancestors, header.ancestor_count) = ancestors;
+            (header.ancestors, header.search) = ancestors;
             header.bloom = bloom;
         }
         Ok(())
@@ -372,29 +377,14 @@ impl Builder<'_> {
         table_index(self.store.tag_ends.len(), "entities with tags")
     }
 
-    /// Stores one entity's ancestors and gives the header's fields for them.
-    fn add_ancestors(
+    fn ancestor_ids(
         &mut self,
         uid: &EntityUid,
         entities: &Entities,
-    ) -> Result<((u32, u32), u64), CapacityError> {
-        let start = self.store.ancestors.len();
-        let mut bloom = 0;
-        for ancestor in entities.ancestors(uid).into_iter().flatten() {
-            let ancestor = self.sink().uid(ancestor)?;
-            bloom |= bloom_bit(ancestor);
-            self.store.ancestors.push(ancestor.0);
-        }
-        if planted(Fault::BloomHalf) {
-            bloom &= u64::from(u32::MAX);
-        }
-        if let Some(own) = self.store.ancestors.get_mut(start..) {
-            own.sort_unstable();
-        }
-        let what = "ancestors of entities";
-        let end = table_index(self.store.ancestors.len(), what)?;
-        let start = table_index(start, what)?;
-        Ok(((start, end - start), bloom))
+    ) -> Result<Vec<u32>, CapacityError> {
+        let ancestors = entities.ancestors(uid).into_iter().flatten();
+        let mut sink = self.sink();
+        ancestors.map(|uid| Ok(sink.uid(uid)?.0)).collect()
     }
 }
 

@@ -1,9 +1,10 @@
 //! Attributes: found by shape through the attribute table, or in the frame's context slots.
 
+use super::known::Known;
 use super::{
     Emitter, Operand, PAIR_SIZE, RecordPlace, TagOf, arg, checked_memory, constant_memory,
 };
-use cedarjit_ir::abi::{Builtin, EntityHeader, Frame};
+use cedarjit_ir::abi::{AttrEntry, Builtin, EntityHeader, Frame};
 use cedarjit_ir::expr::{Op, Var};
 use cedarjit_ir::fault::{Fault, planted};
 use cedarjit_ir::ids::{AttrId, NodeId};
@@ -59,6 +60,27 @@ impl Emitter<'_, '_> {
             tag: tag_out,
             word: word_out,
         }
+    }
+
+    /// An attribute of an entity that exists, at the place that all entities of its type have it.
+    pub(super) fn read_place(&mut self, base: NodeId, known: Known) -> Operand {
+        let entity = self.word_of(base, Tag::Entity);
+        let place = self.entity_place(entity);
+        let AttrEntry(entry) = known.place.unwrap_or(AttrEntry::NONE);
+        let (tag, word) = (entry & 0xffff, (entry >> 16) * 8);
+        let word = (self.b.ins()).load(I64, checked_memory(), place.object, word as i32);
+        let tag = match known.values.tag {
+            Some(tag) => TagOf::Known(tag),
+            None => {
+                let tag = tag as i32;
+                TagOf::Computed(
+                    self.b
+                        .ins()
+                        .uload8(I64, checked_memory(), place.object, tag),
+                )
+            }
+        };
+        Operand { tag, word }
     }
 
     pub(super) fn has_attr(&mut self, base: NodeId, attr: &str) -> Operand {

@@ -7,13 +7,39 @@ use cedarjit_ir::value::Tag;
 use cranelift_codegen::ir::types::I64;
 use cranelift_codegen::ir::{Block, InstBuilder};
 
+/// The most instructions that are computed without branches rather than jumped over: about what a
+/// mispredicted branch costs.
+pub(super) const MAX_FLAG_COST: u32 = 64;
+
 impl Emitter<'_, '_> {
+    /// The operands, none of which has branches or can fail, all or-ed, or and-ed if `all`.
+    pub(super) fn flags(&mut self, items: &[NodeId], all: bool) -> Operand {
+        let mut result = None;
+        for item in items {
+            let word = self.word_of(*item, Tag::Bool);
+            result = Some(match result {
+                None => word,
+                Some(other) if all => self.b.ins().band(other, word),
+                Some(other) => self.b.ins().bor(other, word),
+            });
+        }
+        let word = result.unwrap_or_else(|| self.iconst(i64::from(all)));
+        Operand::known(Tag::Bool, word)
+    }
+
     /// Ends the current block by going to `then` if the node is true, to `els` if it is false, and
     /// to the failure block if it is no Boolean.
     ///
     /// What the node computes on the way to both blocks stays known.
     pub(super) fn branch(&mut self, id: NodeId, then: Block, els: Block) {
-        if self.memo[id.index()].is_none() {
+        let known = self.known(id);
+        if let (Some(word), Some(Tag::Bool)) = (known.word, known.values.tag) {
+            let target = if word != 0 { then } else { els };
+            self.b.ins().jump(target, &[]);
+            return;
+        }
+        let flag = known.cost.is_some_and(|cost| cost <= MAX_FLAG_COST);
+        if self.memo[id.index()].is_none() && !flag {
             let body = self.body;
             match &body.node(id).op {
                 Op::Bool(b) => {

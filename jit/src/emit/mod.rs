@@ -8,13 +8,18 @@
 //! overflow-checking instructions.
 
 mod attr;
+mod fuse;
+mod known;
 mod logic;
 mod ops;
 mod sets;
 
+pub use fuse::{FusedPolicy, MAX_FUSED};
+pub use known::{Attribute, Facts, Subject, Values};
+
 use crate::unit::CompileError;
 use cedarjit_ir::abi::{Builtin, EntityHeader, Frame, Outcome, Returns};
-use cedarjit_ir::expr::{Body, Op, Type as IrType, Var};
+use cedarjit_ir::expr::{BinaryOp, Body, Op, Type as IrType, Var};
 use cedarjit_ir::heap::OFFSET_BITS;
 use cedarjit_ir::ids::{AttrId, ConstId, NodeId, ShapeId, StrId};
 use cedarjit_ir::value::Tag;
@@ -26,6 +31,8 @@ use cranelift_codegen::ir::{
 };
 use cranelift_codegen::isa::TargetIsa;
 use cranelift_frontend::{FunctionBuilder, FunctionBuilderContext};
+pub(crate) use fuse::{emit_fused, fused_signature};
+use known::{Known, analyse};
 use std::mem::offset_of;
 
 /// The most nodes that a body may have to be compiled; larger ones are interpreted.
@@ -82,21 +89,9 @@ pub(crate) fn emit(
         builder.block_params(entry)[0],
         builder.block_params(entry)[1],
     );
-    let fail = builder.create_block();
-    builder.set_cold_block(fail);
-    let mut emitter = Emitter {
-        b: builder,
-        body,
-        symbols,
-        frame,
-        consts,
-        fail,
-        memo: vec![None; body.nodes.len()],
-        trail: Vec::new(),
-        builtin_signatures: [None; MAX_ARITY + 1],
-        pointer: isa.pointer_type(),
-        isa,
-    };
+    let mut emitter = Emitter::new(builder, isa, symbols, frame);
+    emitter.start(body, Consts::Table(consts), analyse(body, None));
+    let fail = emitter.fail;
     let satisfied = emitter.b.create_block();
     let unsatisfied = emitter.b.create_block();
     emitter.branch(body.root, satisfied, unsatisfied);
@@ -172,12 +167,24 @@ struct RecordPlace {
     object: Value,
 }
 
+/// Where a body's constants are.
+#[derive(Clone, Copy, Debug)]
+enum Consts<'a> {
+    /// At this address.
+    Table(Value),
+    /// Here: they become part of the code.
+    Words(&'a [u64]),
+}
+
 struct Emitter<'a, 'f> {
     b: FunctionBuilder<'f>,
-    body: &'a Body,
     symbols: &'a dyn Symbols,
     frame: Value,
-    consts: Value,
+    /// The body being emitted; what follows belongs to it.
+    body: &'a Body,
+    consts: Consts<'a>,
+    /// What is known of each node.
+    known: Vec<Known>,
     /// Where a failed evaluation goes.
     fail: Block,
     /// The values of nodes computed so far that reach the current block.
@@ -198,6 +205,51 @@ fn constant_memory() -> MemFlagsData {
 /// has checked it.
 fn checked_memory() -> MemFlagsData {
     MemFlagsData::trusted().with_readonly()
+}
+
+impl<'a, 'f> Emitter<'a, 'f> {
+    fn new(
+        mut b: FunctionBuilder<'f>,
+        isa: &'a dyn TargetIsa,
+        symbols: &'a dyn Symbols,
+        frame: Value,
+    ) -> Self {
+        const NOTHING: &Body = &Body {
+            consts: Vec::new(),
+            nodes: Vec::new(),
+            root: NodeId(0),
+        };
+        let fail = b.create_block();
+        Self {
+            b,
+            symbols,
+            frame,
+            body: NOTHING,
+            consts: Consts::Words(&[]),
+            known: Vec::new(),
+            fail,
+            memo: Vec::new(),
+            trail: Vec::new(),
+            builtin_signatures: [None; MAX_ARITY + 1],
+            pointer: isa.pointer_type(),
+            isa,
+        }
+    }
+
+    /// Turns to a body; what was computed for another is forgotten.
+    fn start(&mut self, body: &'a Body, consts: Consts<'a>, known: Vec<Known>) {
+        self.body = body;
+        self.consts = consts;
+        self.known = known;
+        self.fail = self.b.create_block();
+        self.b.set_cold_block(self.fail);
+        self.memo = vec![None; body.nodes.len()];
+        self.trail.clear();
+    }
+
+    fn known(&self, id: NodeId) -> Known {
+        self.known.get(id.index()).copied().unwrap_or_default()
+    }
 }
 
 impl Emitter<'_, '_> {
@@ -337,7 +389,16 @@ impl Emitter<'_, '_> {
         }
         let body = self.body;
         let node = body.node(id);
+        let known = self.known(id);
         let operand = match &node.op {
+            _ if known.values.tag == Some(Tag::Bool) && known.word.is_some() => {
+                let word = self.iconst(i64::from(known.word != Some(0)));
+                Operand::known(Tag::Bool, word)
+            }
+            Op::And(items) if known.cost.is_some() => self.flags(items, true),
+            Op::Or(items) if known.cost.is_some() => self.flags(items, false),
+            Op::Binary(BinaryOp::In, a, b) if known.cost.is_some() => self.is_in(*a, *b),
+            Op::GetAttr(a, _) if known.place.is_some() => self.read_place(*a, known),
             Op::Const(c) => self.constant(*c, node.ty),
             Op::Bool(b) => {
                 let word = self.iconst(i64::from(*b));
@@ -365,9 +426,17 @@ impl Emitter<'_, '_> {
     }
 
     fn constant_word(&mut self, c: ConstId) -> Value {
-        let consts = self.consts;
-        let offset = (c.index() * 8) as i32;
-        self.b.ins().load(I64, constant_memory(), consts, offset)
+        match self.consts {
+            Consts::Table(consts) => {
+                let offset = (c.index() * 8) as i32;
+                self.b.ins().load(I64, constant_memory(), consts, offset)
+            }
+            // Whoever gives the words gives as many as the body has constants.
+            Consts::Words(words) => {
+                let word = words.get(c.index()).copied().unwrap_or(0);
+                self.iconst(word.cast_signed())
+            }
+        }
     }
 
     fn constant(&mut self, c: ConstId, ty: IrType) -> Operand {

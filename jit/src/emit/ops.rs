@@ -1,7 +1,8 @@
 //! Operators and extension functions.
 
-use super::{Emitter, Operand, TagOf, arg, checked_memory};
-use cedarjit_ir::abi::{Builtin, EntityHeader, Frame};
+use super::known::differ;
+use super::{Emitter, Operand, TagOf, checked_memory};
+use cedarjit_ir::abi::{AncestorBucket, Builtin, EntityHeader, Frame};
 use cedarjit_ir::expr::{BinaryOp, UnaryOp};
 use cedarjit_ir::ext::ExtFn;
 use cedarjit_ir::fault::{Fault, planted};
@@ -9,7 +10,7 @@ use cedarjit_ir::heap::Heap;
 use cedarjit_ir::ids::{ConstId, NodeId};
 use cedarjit_ir::value::Tag;
 use cranelift_codegen::ir::condcodes::IntCC;
-use cranelift_codegen::ir::types::{I32, I64};
+use cranelift_codegen::ir::types::{I32, I32X4, I64};
 use cranelift_codegen::ir::{Block, InstBuilder, Value};
 use std::mem::offset_of;
 
@@ -73,7 +74,10 @@ impl Emitter<'_, '_> {
             }
             BinaryOp::In => {
                 self.require_tag(left, Tag::Entity);
-                self.materialise_jump(|e, then, els| e.jump_is_in(left.word, right, then, els))
+                let checked = self.known(b).values.entity_sets;
+                self.materialise_jump(|e, then, els| {
+                    e.jump_is_in(left.word, right, checked, then, els);
+                })
             }
             BinaryOp::Contains => {
                 self.require_tag(left, Tag::Set);
@@ -191,7 +195,8 @@ impl Emitter<'_, '_> {
         let left = self.operand(a);
         let right = self.operand(b);
         self.require_tag(left, Tag::Entity);
-        self.jump_is_in(left.word, right, then, els);
+        let checked = self.known(b).values.entity_sets;
+        self.jump_is_in(left.word, right, checked, then, els);
     }
 
     /// Ends the current block with `left.contains(right)`.
@@ -203,7 +208,7 @@ impl Emitter<'_, '_> {
     }
 
     /// An entity is in itself and its ancestors. Most entities that are no ancestor lack its bit
-    /// in the Bloom word; a search settles the rest.
+    /// in the Bloom word, which is on the header's own cache line; a bucket settles the rest.
     pub(super) fn jump_in(&mut self, left: Value, right: Value, then: Block, els: Block) {
         let (differ, maybe) = (self.b.create_block(), self.b.create_block());
         let same = self.b.ins().icmp(IntCC::Equal, left, right);
@@ -215,56 +220,58 @@ impl Emitter<'_, '_> {
         let candidate = self.b.ins().band(bloom, bit);
         self.b.ins().brif(candidate, maybe, &[], els, &[]);
         self.b.switch_to_block(maybe);
-        self.jump_has_ancestor(header, right, then, els);
+        let found = self.has_ancestor(header, right);
+        self.b.ins().brif(found, then, &[], els, &[]);
     }
 
-    /// Ends the current block with "`other` is an ancestor of the entity at `header`", which has
-    /// the Bloom bit of `other` and so at least one ancestor.
+    /// `a in b` for entities, without a branch.
+    pub(super) fn is_in(&mut self, a: NodeId, b: NodeId) -> Operand {
+        let left = self.word_of(a, Tag::Entity);
+        let right = self.word_of(b, Tag::Entity);
+        let header = self.header(left);
+        let found = self.has_ancestor(header, right);
+        if differ(self.known(a), self.known(b)) {
+            return self.truth(found);
+        }
+        let same = self.b.ins().icmp(IntCC::Equal, left, right);
+        let either = self.b.ins().bor(same, found);
+        self.truth(either)
+    }
+
+    /// Whether `other` is an ancestor of the entity at `header`, as a flag.
     ///
-    /// A binary search without branches on the outcome of comparisons: the part that may hold
-    /// `other` shrinks to one element, whatever the elements are.
-    pub(super) fn jump_has_ancestor(
-        &mut self,
-        header: Value,
-        other: Value,
-        then: Block,
-        els: Block,
-    ) {
-        let start = self.header_field(header, offset_of!(EntityHeader, ancestors));
-        let count = self.header_field(header, offset_of!(EntityHeader, ancestor_count));
+    /// [`BucketSearch::bucket`](cedarjit_ir::abi::BucketSearch::bucket) says where it would be.
+    pub(super) fn has_ancestor(&mut self, header: Value, other: Value) -> Value {
+        let search = self.header_field(header, offset_of!(EntityHeader, search));
+        let first = self.header_field(header, offset_of!(EntityHeader, ancestors));
+        let id = self.b.ins().ireduce(I32, other);
+        let multiplier = self.b.ins().ireduce(I32, search);
+        let one = self.b.ins().iconst(I32, 1);
+        let multiplier = self.b.ins().bor(multiplier, one);
+        let product = self.b.ins().imul(id, multiplier);
+        let product = self.b.ins().uextend(I64, product);
+        // The machine looks at the low six bits of `search`, which is what they are for.
+        let bucket = self.b.ins().ushr(product, search);
+        let bucket = self.b.ins().iadd(first, bucket);
+        let scale = size_of::<AncestorBucket>().trailing_zeros();
+        let offset = self.shift_left(bucket, i64::from(scale));
         let all = self.frame_field(self.pointer, offset_of!(Frame, ancestors));
-        let offset = self.shift_left(start, 2);
-        let first = self.b.ins().iadd(all, offset);
-        let other = self.b.ins().ireduce(I32, other);
-        let (head, halve, done) = (
-            self.b.create_block(),
-            self.b.create_block(),
-            self.b.create_block(),
-        );
-        let low = self.b.append_block_param(head, self.pointer);
-        let length = self.b.append_block_param(head, I64);
-        self.b.ins().jump(head, &[arg(first), arg(count)]);
-        self.b.switch_to_block(head);
-        let more = self.compare_const(IntCC::UnsignedGreaterThan, length, 1);
-        self.b.ins().brif(more, halve, &[], done, &[]);
-        self.b.switch_to_block(halve);
-        let half = self.shift_right(length, 1);
-        let offset = self.shift_left(half, 2);
-        let middle = self.b.ins().iadd(low, offset);
-        let found = self.b.ins().load(I32, checked_memory(), middle, 0);
-        let cc = if planted(Fault::AncestorSearchLeft) {
-            IntCC::UnsignedLessThan
-        } else {
-            IntCC::UnsignedLessThanOrEqual
-        };
-        let upper = self.b.ins().icmp(cc, found, other);
-        let next = self.b.ins().select(upper, middle, low);
-        let rest = self.b.ins().isub(length, half);
-        self.b.ins().jump(head, &[arg(next), arg(rest)]);
-        self.b.switch_to_block(done);
-        let found = self.b.ins().load(I32, checked_memory(), low, 0);
-        let same = self.b.ins().icmp(IntCC::Equal, found, other);
-        self.b.ins().brif(same, then, &[], els, &[]);
+        let bucket = self.b.ins().iadd(all, offset);
+        let wanted = self.b.ins().splat(I32X4, id);
+        let mut found: Option<Value> = None;
+        for half in [0, 16] {
+            if half != 0 && planted(Fault::AncestorHalfBucket) {
+                continue;
+            }
+            let ids = self.b.ins().load(I32X4, checked_memory(), bucket, half);
+            let equal = self.b.ins().icmp(IntCC::Equal, ids, wanted);
+            found = Some(match found {
+                Some(other) => self.b.ins().bor(other, equal),
+                None => equal,
+            });
+        }
+        let found = found.unwrap_or(wanted);
+        self.b.ins().vany_true(found)
     }
 
     /// The Bloom word of the ancestors of the entity at `header`.
@@ -276,15 +283,11 @@ impl Emitter<'_, '_> {
     /// [`bloom_bit`](cedarjit_ir::abi::bloom_bit), in code.
     pub(super) fn bloom_bit(&mut self, entity: Value) -> Value {
         let id = self.b.ins().ireduce(I32, entity);
-        let factor = self
-            .b
-            .ins()
-            .iconst(I32, i64::from(cedarjit_ir::abi::BLOOM_FACTOR));
+        let factor = i64::from(cedarjit_ir::abi::HASH_FACTOR);
+        let factor = self.b.ins().iconst(I32, factor);
         let hash = self.b.ins().imul(id, factor);
-        let shift = self
-            .b
-            .ins()
-            .iconst(I32, i64::from(cedarjit_ir::abi::BLOOM_SHIFT));
+        let shift = i64::from(cedarjit_ir::abi::BLOOM_SHIFT);
+        let shift = self.b.ins().iconst(I32, shift);
         let position = self.b.ins().ushr(hash, shift);
         let one = self.iconst(1);
         self.b.ins().ishl(one, position)

@@ -15,6 +15,9 @@ use cranelift_codegen::ir::{
 /// The longest set that `contains` scans inline; longer ones are searched by the builtin.
 const SCAN_LIMIT: i64 = 16;
 
+/// Where a set's tags start, in bytes.
+const TAGS: i64 = 8 * Heap::SET_TAGS as i64;
+
 /// A set's object, while compiled code looks through it.
 struct SetPlace {
     object: Value,
@@ -29,8 +32,8 @@ impl Emitter<'_, '_> {
         let first = self.b.ins().load(I64, checked_memory(), object, 0);
         let length = self.shift_right(first, 32);
         let length = self.and_const(length, (Heap::LENGTH_MASK >> 32).cast_signed());
-        // One header word, then the tags, eight to a word.
-        let padded = self.add_const(length, 8 + 7);
+        // The tags are padded to whole words.
+        let padded = self.add_const(length, TAGS + 7);
         let offset = self.and_const(padded, !7);
         let words = self.b.ins().iadd(object, offset);
         SetPlace {
@@ -40,16 +43,23 @@ impl Emitter<'_, '_> {
         }
     }
 
-    fn element_tag(&mut self, set: &SetPlace, index: Value) -> Value {
-        let address = self.b.ins().iadd(set.object, index);
-        self.b.ins().uload8(I64, checked_memory(), address, 8)
+    /// Ends the current block by going to `absent` if the Bloom word of the set lacks all of
+    /// `bits`, as that of the empty set does; goes on otherwise.
+    fn leave_unless_bloom(&mut self, set: Value, bits: Value, absent: Block) {
+        let object = self.heap_object(set);
+        let offset = (Heap::SET_BLOOM * 8) as i32;
+        let bloom = self.b.ins().load(I64, checked_memory(), object, offset);
+        let common = self.b.ins().band(bloom, bits);
+        let next = self.b.create_block();
+        self.b.ins().brif(common, next, &[], absent, &[]);
+        self.b.switch_to_block(next);
     }
 
-    /// Ends the current block by going to `empty` for the empty set; goes on with any other.
-    fn leave_if_empty(&mut self, set: &SetPlace, empty: Block) {
-        let next = self.b.create_block();
-        self.b.ins().brif(set.length, next, &[], empty, &[]);
-        self.b.switch_to_block(next);
+    fn element_tag(&mut self, set: &SetPlace, index: Value) -> Value {
+        let address = self.b.ins().iadd(set.object, index);
+        self.b
+            .ins()
+            .uload8(I64, checked_memory(), address, TAGS as i32)
     }
 
     /// A loop over the set's words. `body` is called in a block that has the element's index and
@@ -76,46 +86,67 @@ impl Emitter<'_, '_> {
     }
 
     /// Ends the current block with "`left` is in an element of `set`", all of whose elements must
-    /// be entities.
-    pub(super) fn jump_in_set(&mut self, left: Value, set: Value, then: Block, els: Block) {
-        let set = self.set_place(set);
-        self.leave_if_empty(&set, els);
+    /// be entities; `checked` if they are known to be.
+    pub(super) fn jump_in_set(
+        &mut self,
+        left: Value,
+        set: Value,
+        checked: bool,
+        then: Block,
+        els: Block,
+    ) {
+        let place = self.set_place(set);
+        if !checked {
+            self.require_entities(&place, els);
+        }
+        // Whatever `left` is in is itself or an ancestor, and both Bloom words know it.
+        let header = self.header(left);
+        let bloom = self.bloom_word(header);
+        let own = self.bloom_bit(left);
+        let bits = if planted(Fault::InSetBloomOfDescendant) {
+            own
+        } else {
+            self.b.ins().bor(bloom, own)
+        };
+        self.leave_unless_bloom(set, bits, els);
+        self.for_each_word(&place, |e, _, word, next| {
+            let (differ, maybe) = (e.b.create_block(), e.b.create_block());
+            let same = e.b.ins().icmp(IntCC::Equal, left, word);
+            e.b.ins().brif(same, then, &[], differ, &[]);
+            e.b.switch_to_block(differ);
+            let bit = e.bloom_bit(word);
+            let candidate = e.b.ins().band(bloom, bit);
+            e.b.ins().brif(candidate, maybe, &[], next, &[]);
+            e.b.switch_to_block(maybe);
+            let found = e.has_ancestor(header, word);
+            e.b.ins().brif(found, then, &[], next, &[]);
+        });
+        self.b.ins().jump(els, &[]);
+    }
+
+    /// Goes to `empty` for the empty set, and fails if an element is no entity.
+    fn require_entities(&mut self, set: &SetPlace, empty: Block) {
+        let next = self.b.create_block();
+        self.b.ins().brif(set.length, next, &[], empty, &[]);
+        self.b.switch_to_block(next);
         // Elements are in the order of their tags, so the ends speak for all.
         let zero = self.iconst(0);
         let last = self.add_const(set.length, -1);
         for index in [zero, last] {
-            let tag = self.element_tag(&set, index);
+            let tag = self.element_tag(set, index);
             if index != zero && planted(Fault::InSetChecksFirst) {
                 continue;
             }
             let is_entity = self.compare_const(IntCC::Equal, tag, Tag::Entity as i64);
             self.require(is_entity);
         }
-        let header = self.header(left);
-        let bloom = self.bloom_word(header);
-        self.for_each_word(&set, |e, _, word, next| {
-            let (differ, maybe) = (e.b.create_block(), e.b.create_block());
-            let same = e.b.ins().icmp(IntCC::Equal, left, word);
-            e.b.ins().brif(same, then, &[], differ, &[]);
-            e.b.switch_to_block(differ);
-            let asked = if planted(Fault::InSetBloomOfDescendant) {
-                left
-            } else {
-                word
-            };
-            let bit = e.bloom_bit(asked);
-            let candidate = e.b.ins().band(bloom, bit);
-            e.b.ins().brif(candidate, maybe, &[], next, &[]);
-            e.b.switch_to_block(maybe);
-            e.jump_has_ancestor(header, word, then, next);
-        });
-        self.b.ins().jump(els, &[]);
     }
 
     /// Ends the current block with "`set` contains `element`".
     pub(super) fn jump_contains(&mut self, set: Value, element: Operand, then: Block, els: Block) {
         let place = self.set_place(set);
-        self.leave_if_empty(&place, els);
+        let bit = self.bloom_bit(element.word);
+        self.leave_unless_bloom(set, bit, els);
         let (scan, search) = (self.b.create_block(), self.b.create_block());
         self.b.set_cold_block(search);
         let short = self.compare_const(IntCC::UnsignedLessThanOrEqual, place.length, SCAN_LIMIT);
@@ -216,10 +247,19 @@ impl Emitter<'_, '_> {
     }
 
     /// `left in right` for a left that is known to be an entity. Ends the current block.
-    pub(super) fn jump_is_in(&mut self, left: Value, right: Operand, then: Block, els: Block) {
+    ///
+    /// `checked` if a set on the right is known to hold entities only.
+    pub(super) fn jump_is_in(
+        &mut self,
+        left: Value,
+        right: Operand,
+        checked: bool,
+        then: Block,
+        els: Block,
+    ) {
         match right.tag {
             TagOf::Known(Tag::Entity) => self.jump_in(left, right.word, then, els),
-            TagOf::Known(Tag::Set) => self.jump_in_set(left, right.word, then, els),
+            TagOf::Known(Tag::Set) => self.jump_in_set(left, right.word, checked, then, els),
             TagOf::Known(_) => {
                 self.fail_always();
                 self.b.ins().jump(els, &[]);
@@ -227,7 +267,7 @@ impl Emitter<'_, '_> {
             TagOf::Computed(tag) => {
                 let (entity, set) = self.entity_or(tag, Tag::Set);
                 self.b.switch_to_block(set);
-                self.jump_in_set(left, right.word, then, els);
+                self.jump_in_set(left, right.word, checked, then, els);
                 self.b.switch_to_block(entity);
                 self.jump_in(left, right.word, then, els);
             }

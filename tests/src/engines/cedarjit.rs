@@ -31,8 +31,10 @@ macro_rules! modes {
 }
 
 modes! {
-    /// Code typed by the schema, behind the scope index.
+    /// Code typed by the schema, each policy by itself, behind the scope index.
     Native = "native",
+    /// Code of all policies of a bucket of requests, fused.
+    Fused = "fused",
     /// The same code on every policy of the action.
     IndexOff = "index-off",
     /// The interpreter.
@@ -112,6 +114,7 @@ impl TestEngine for CedarjitEngine {
         // The text tells the types of attributes; `Schema` does not.
         let typed = self.uses(&[
             Mode::Native,
+            Mode::Fused,
             Mode::IndexOff,
             Mode::Interpreter,
             Mode::Strings,
@@ -154,6 +157,7 @@ impl TestEngine for CedarjitEngine {
             untyped,
             texts,
             updated,
+            fused: self.uses(&[Mode::Fused]) && in_sample,
             asked: 0,
             coverage: Coverage::default(),
             scratch: Scratch::default(),
@@ -233,6 +237,8 @@ struct LoadedCedarjit {
     untyped: Option<Ready>,
     texts: Option<Ready>,
     updated: Option<Ready>,
+    /// Whether fused code is asked: it is compiled for each bucket, however few its requests.
+    fused: bool,
     /// How many requests were asked.
     asked: usize,
     coverage: Coverage,
@@ -276,13 +282,17 @@ impl LoadedCedarjit {
         let bound = request.parsed.as_ref().map_err(Clone::clone);
         let bound = bound.and_then(|request| ready.bind(request));
         let mut texts = true;
-        for mode in [Mode::Native, Mode::IndexOff, Mode::Interpreter] {
-            if !self.modes.modes.contains(&mode) {
+        for mode in [Mode::Native, Mode::IndexOff, Mode::Interpreter, Mode::Fused] {
+            if !self.modes.modes.contains(&mode) || (mode == Mode::Fused && !self.fused) {
                 continue;
             }
             let scratch = &mut self.scratch;
             let evaluation = bound.as_ref().map(|bound| match mode {
-                Mode::Native => bound.evaluate(scratch),
+                Mode::Native => bound.evaluate_unfused(scratch),
+                Mode::Fused => {
+                    bound.warm_up();
+                    bound.evaluate(scratch)
+                }
                 Mode::IndexOff => bound.evaluate_unindexed(scratch),
                 _ => bound.interpret(scratch),
             });

@@ -1,6 +1,6 @@
 //! A host without entities for compiled code, and constants of every kind.
 
-use cedarjit_ir::abi::{EntityHeader, Outcome, ValuePair};
+use cedarjit_ir::abi::{AncestorBucket, BucketSearch, EntityHeader, Outcome, ValuePair};
 use cedarjit_ir::expr::{Body, ConstKind, Op, Type};
 use cedarjit_ir::ext::{self, ExtFn};
 use cedarjit_ir::heap::{Heap, HeapRef, Heaps, IpWords, Object, Space};
@@ -185,7 +185,7 @@ const HEADER: EntityHeader = EntityHeader {
     ty: 5,
     tags: 0,
     ancestors: 0,
-    ancestor_count: 0,
+    search: BucketSearch::ONE,
     bloom: 0,
 };
 
@@ -216,7 +216,7 @@ pub(super) fn evaluate(
         attr_table: &[],
         attr_stride: 0,
         attr_complete: false,
-        ancestors: &[],
+        ancestors: &[AncestorBucket::EMPTY],
     };
     let mut host = Bare {
         names,

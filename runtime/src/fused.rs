@@ -1,0 +1,220 @@
+//! Buckets of requests that the same policies may apply to, and their fused code.
+//!
+//! Requests of one action, one type of principal and one type of resource form a bucket, apart by
+//! whether principal and resource exist. The policies that the index posts under the action alone
+//! are the same for all of them; when a bucket has been asked for often, they are compiled into one
+//! function. Until then, and for the policies posted under entities, each policy runs by itself.
+
+use crate::facts::{RequestFacts, StoreFacts, headed, subject};
+use crate::request::RequestValues;
+use crate::snapshot::{BoundRequest, Snapshot};
+use crate::symbols::SymbolTable;
+use cedarjit_frontend::hir::Effect;
+use cedarjit_ir::ids::{EntityId, PolicyIndex};
+use cedarjit_jit::{Compiler, FusedFunction, FusedPolicy, MAX_FUSED, Subject};
+use foldhash::quality::RandomState;
+use std::hash::BuildHasher;
+use std::sync::OnceLock;
+use std::sync::atomic::{AtomicU32, Ordering};
+
+/// How many buckets a snapshot has room for; requests beyond do without fused code.
+const BUCKETS: usize = 256;
+
+/// How many places of the table are looked at for a bucket.
+const PROBES: usize = 8;
+
+/// How often a bucket is asked for before its policies are fused: compiling takes as long as some
+/// thousand decisions.
+const HOT: u32 = 100;
+
+/// What requests of one bucket have in common.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Key {
+    principal: Subject,
+    action: EntityId,
+    resource: Subject,
+}
+
+/// The policies that a bucket's requests share, and their code.
+#[derive(Debug)]
+pub(crate) struct Bucket {
+    key: Key,
+    asked: AtomicU32,
+    code: OnceLock<Option<Fused>>,
+}
+
+/// Policies and the function that evaluates them, a bit each.
+#[derive(Debug)]
+pub(crate) struct Fused {
+    pub(crate) policies: Box<[PolicyIndex]>,
+    /// The bits of the policies that permit.
+    pub(crate) permits: u64,
+    pub(crate) function: FusedFunction,
+}
+
+/// The buckets of a snapshot: a hash table that requests fill without a lock.
+#[derive(Debug)]
+pub(crate) struct BucketTable {
+    places: Box<[OnceLock<Bucket>]>,
+    seed: RandomState,
+    facts: OnceLock<StoreFacts>,
+}
+
+impl Default for BucketTable {
+    fn default() -> Self {
+        Self {
+            places: (0..BUCKETS).map(|_| OnceLock::new()).collect(),
+            seed: RandomState::default(),
+            facts: OnceLock::new(),
+        }
+    }
+}
+
+impl BucketTable {
+    fn place(&self, key: Key) -> Option<u32> {
+        let Key {
+            principal,
+            action,
+            resource,
+        } = key;
+        let hash = self.seed.hash_one((
+            (principal.ty, principal.exists),
+            action,
+            (resource.ty, resource.exists),
+        ));
+        (0..PROBES).find_map(|probe| {
+            let place = (hash as usize).wrapping_add(probe) % BUCKETS;
+            let bucket = self.places.get(place)?.get_or_init(|| Bucket {
+                key,
+                asked: AtomicU32::new(0),
+                code: OnceLock::new(),
+            });
+            (bucket.key == key).then_some(place as u32)
+        })
+    }
+
+    #[inline]
+    fn get(&self, place: u32) -> Option<&Bucket> {
+        self.places.get(place as usize)?.get()
+    }
+
+    /// How many buckets have fused code, and how large it is in bytes.
+    pub(crate) fn stats(&self) -> (usize, usize) {
+        let fused = |place: &OnceLock<Bucket>| {
+            let code = place.get()?.code.get()?.as_ref()?;
+            Some(code.function.code_size())
+        };
+        let sizes = self.places.iter().filter_map(fused);
+        sizes.fold((0, 0), |(count, sum), size| (count + 1, sum + size))
+    }
+}
+
+impl Snapshot {
+    /// The place of the bucket for requests with these values; `None` if they have none.
+    pub(crate) fn bucket(&self, values: &RequestValues) -> Option<u32> {
+        let known = |id: EntityId| {
+            let subject = match id.is_local() {
+                true => headed(values.local_headers().get(id.local_index())?),
+                false => subject(id, &self.store),
+            };
+            // A type that only the request knows is another number in each.
+            (!subject.ty.name().is_local()).then_some(subject)
+        };
+        let action = values.action();
+        if action.is_local() {
+            return None;
+        }
+        self.buckets.place(Key {
+            principal: known(values.principal())?,
+            action,
+            resource: known(values.resource())?,
+        })
+    }
+
+    fn fuse(&self, key: Key) -> Option<Fused> {
+        let policies: Box<[PolicyIndex]> = self.index.as_ref()?.unscoped(key.action).collect();
+        if policies.is_empty() || policies.len() > MAX_FUSED {
+            return None;
+        }
+        let mut permits = 0;
+        let mut fused = Vec::with_capacity(policies.len());
+        for (bit, policy) in policies.iter().enumerate() {
+            let (entry, shared) = self.table.entry(*policy)?;
+            if entry.effect == Effect::Permit {
+                permits |= 1 << bit;
+            }
+            fused.push(FusedPolicy {
+                body: &shared.body,
+                consts: self.table.consts(entry),
+            });
+        }
+        let facts = RequestFacts {
+            store: &self.store,
+            interner: &self.interner,
+            facts: (self.buckets.facts).get_or_init(|| StoreFacts::of(&self.store)),
+            principal: key.principal,
+            action: key.action,
+            resource: key.resource,
+        };
+        let symbols = SymbolTable {
+            columns: &self.columns,
+            interner: &self.interner,
+            shapes: self.store.shapes(),
+        };
+        let function = Compiler::new().ok()?.fuse(&fused, &symbols, &facts).ok()?;
+        Some(Fused {
+            policies,
+            permits,
+            function,
+        })
+    }
+}
+
+impl BoundRequest {
+    /// Compiles the policies of this request's bucket into one function now, if that has not been
+    /// done; otherwise it happens when requests like this one have been evaluated often.
+    ///
+    /// Whether there is fused code afterwards: there is none where the engine interprets, where no
+    /// policy applies to the action, or where too many do.
+    pub fn warm_up(&self) -> bool {
+        let bucket = self
+            .bucket
+            .and_then(|place| self.snapshot.buckets.get(place));
+        bucket.is_some_and(|bucket| self.code_of(bucket).is_some())
+    }
+
+    fn code_of<'a>(&'a self, bucket: &'a Bucket) -> Option<&'a Fused> {
+        let code = bucket.code.get_or_init(|| {
+            let native = self.snapshot.is_native();
+            native.then(|| self.snapshot.fuse(bucket.key)).flatten()
+        });
+        code.as_ref()
+    }
+
+    /// The fused code for requests like this one, if there is some by now.
+    #[inline]
+    pub(crate) fn fused(&self) -> Option<&Fused> {
+        let bucket = self.snapshot.buckets.get(self.bucket?)?;
+        match bucket.code.get() {
+            Some(code) => code.as_ref(),
+            None => self.count(bucket),
+        }
+    }
+
+    /// The policies of the fused code, if there is some; empty otherwise.
+    pub(crate) fn fused_policies(&self) -> &[PolicyIndex] {
+        let bucket = self
+            .bucket
+            .and_then(|place| self.snapshot.buckets.get(place));
+        let code = bucket.and_then(|bucket| bucket.code.get()?.as_ref());
+        code.map_or(&[], |fused| &fused.policies)
+    }
+
+    #[cold]
+    fn count<'a>(&'a self, bucket: &'a Bucket) -> Option<&'a Fused> {
+        if bucket.asked.fetch_add(1, Ordering::Relaxed) < HOT {
+            return None;
+        }
+        self.code_of(bucket)
+    }
+}

@@ -1,0 +1,183 @@
+//! What the policies of one evaluation came to, and what follows from it.
+
+use cedar_policy::Decision;
+use cedarjit_frontend::hir::Effect;
+use cedarjit_ir::abi::Outcome;
+use cedarjit_ir::fault::{Fault, planted};
+use cedarjit_ir::ids::PolicyIndex;
+use cedarjit_jit::FusedOutcomes;
+use std::slice;
+
+/// The policies that matter to a response.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Outcomes {
+    fused: FusedBits,
+    permits: Vec<PolicyIndex>,
+    forbids: Vec<PolicyIndex>,
+    failed: Vec<PolicyIndex>,
+}
+
+/// Policies of fused code, a bit each.
+#[derive(Clone, Copy, Debug, Default)]
+struct FusedBits {
+    permits: u64,
+    forbids: u64,
+    failed: u64,
+}
+
+impl Outcomes {
+    #[inline]
+    pub(crate) fn clear(&mut self) {
+        self.fused = FusedBits::default();
+        self.permits.clear();
+        self.forbids.clear();
+        if !planted(Fault::StaleFailures) {
+            self.failed.clear();
+        }
+    }
+
+    #[inline]
+    pub(crate) fn add(&mut self, policy: PolicyIndex, effect: Effect, outcome: Outcome) {
+        match (outcome, effect) {
+            (Outcome::Unsatisfied, _) => {}
+            (Outcome::Satisfied, Effect::Permit) => self.permits.push(policy),
+            (Outcome::Satisfied, Effect::Forbid)
+                if self.forbids.len() == 1 && planted(Fault::SecondForbidLost) => {}
+            (Outcome::Satisfied, Effect::Forbid) => self.forbids.push(policy),
+            (Outcome::Failed, _)
+                if !self.forbids.is_empty() && planted(Fault::FailureDroppedAfterForbid) => {}
+            (Outcome::Failed, _) => self.failed.push(policy),
+        }
+    }
+
+    /// Takes over what fused code found; `permits` are the bits of its policies that permit.
+    #[inline]
+    pub(crate) fn set_fused(&mut self, outcomes: FusedOutcomes, permits: u64) {
+        let failed = match planted(Fault::FusedFailuresOfPermitsOnly) {
+            true => outcomes.failed & permits,
+            false => outcomes.failed,
+        };
+        self.fused = FusedBits {
+            permits: outcomes.satisfied & permits,
+            forbids: outcomes.satisfied & !permits,
+            failed,
+        };
+    }
+
+    #[inline]
+    fn is_forbidden(&self) -> bool {
+        self.fused.forbids != 0 || !self.forbids.is_empty()
+    }
+
+    /// Allow if and only if a permit is satisfied and no forbid is.
+    #[inline]
+    pub(crate) fn decision(&self) -> Decision {
+        let ignored = self.has_failures() && planted(Fault::ForbidIgnoredAfterError);
+        let permitted = self.fused.permits != 0 || !self.permits.is_empty();
+        if (!self.is_forbidden() || ignored) && permitted {
+            Decision::Allow
+        } else {
+            Decision::Deny
+        }
+    }
+
+    /// The satisfied forbids if there are any, else the satisfied permits. `fused` are the policies
+    /// of the fused code that ran.
+    pub(crate) fn reasons<'a>(&'a self, fused: &'a [PolicyIndex]) -> Policies<'a> {
+        let (bits, others) = if self.is_forbidden() {
+            (self.fused.forbids, &self.forbids)
+        } else {
+            (self.fused.permits, &self.permits)
+        };
+        Policies {
+            bits,
+            fused,
+            others: others.iter(),
+        }
+    }
+
+    /// The policies whose evaluation failed.
+    pub(crate) fn failed<'a>(&'a self, fused: &'a [PolicyIndex]) -> Policies<'a> {
+        Policies {
+            bits: self.fused.failed,
+            fused,
+            others: self.failed.iter(),
+        }
+    }
+
+    #[inline]
+    pub(crate) fn has_failures(&self) -> bool {
+        self.fused.failed != 0 || !self.failed.is_empty()
+    }
+}
+
+/// Some policies, in no particular order.
+#[derive(Clone, Debug)]
+pub(crate) struct Policies<'a> {
+    /// Which of `fused`.
+    bits: u64,
+    fused: &'a [PolicyIndex],
+    others: slice::Iter<'a, PolicyIndex>,
+}
+
+impl Iterator for Policies<'_> {
+    type Item = PolicyIndex;
+
+    #[inline]
+    fn next(&mut self) -> Option<PolicyIndex> {
+        if self.bits == 0 {
+            return self.others.next().copied();
+        }
+        let bit = self.bits.trailing_zeros() as usize;
+        self.bits &= self.bits - 1;
+        self.fused.get(bit).copied()
+    }
+
+    fn size_hint(&self) -> (usize, Option<usize>) {
+        let len = self.bits.count_ones() as usize + self.others.len();
+        (len, Some(len))
+    }
+}
+
+impl ExactSizeIterator for Policies<'_> {}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn ids(policies: Policies<'_>) -> Vec<u32> {
+        assert_eq!(policies.len(), policies.clone().count());
+        policies.map(|policy| policy.0).collect()
+    }
+
+    #[test]
+    fn fused_and_other_policies_count_alike() {
+        let fused = [10, 11, 12, 13].map(PolicyIndex);
+        let mut outcomes = Outcomes::default();
+        outcomes.set_fused(
+            FusedOutcomes {
+                satisfied: 0b0101,
+                failed: 0b1000,
+            },
+            0b0111,
+        );
+        outcomes.add(PolicyIndex(5), Effect::Permit, Outcome::Satisfied);
+        outcomes.add(PolicyIndex(6), Effect::Permit, Outcome::Failed);
+        assert_eq!(outcomes.decision(), Decision::Allow);
+        assert_eq!(ids(outcomes.reasons(&fused)), [10, 12, 5]);
+        assert_eq!(ids(outcomes.failed(&fused)), [13, 6]);
+
+        let forbids = FusedOutcomes {
+            satisfied: 0b1101,
+            failed: 0,
+        };
+        outcomes.set_fused(forbids, 0b0111);
+        assert_eq!(outcomes.decision(), Decision::Deny);
+        assert_eq!(ids(outcomes.reasons(&fused)), [13]);
+
+        outcomes.clear();
+        assert_eq!(outcomes.decision(), Decision::Deny);
+        assert!(!outcomes.has_failures());
+        assert!(ids(outcomes.reasons(&fused)).is_empty());
+    }
+}
