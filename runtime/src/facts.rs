@@ -129,7 +129,8 @@ pub(crate) struct RequestFacts<'a> {
     pub(crate) interner: &'a Interner,
     pub(crate) facts: &'a StoreFacts,
     pub(crate) principal: Subject,
-    pub(crate) action: EntityId,
+    /// `None` if it is one that the store does not know.
+    pub(crate) action: Option<EntityId>,
     pub(crate) resource: Subject,
 }
 
@@ -137,7 +138,7 @@ impl Facts for RequestFacts<'_> {
     fn subject(&self, var: Var) -> Option<Subject> {
         match var {
             Var::Principal => Some(self.principal),
-            Var::Action => Some(subject(self.action, self.store)),
+            Var::Action => self.action.map(|action| subject(action, self.store)),
             Var::Resource => Some(self.resource),
             Var::Context => None,
         }

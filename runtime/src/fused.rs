@@ -27,11 +27,15 @@ const PROBES: usize = 8;
 /// thousand decisions.
 const HOT: u32 = 100;
 
+/// An id that no action has.
+const UNKNOWN_ACTION: EntityId = EntityId(u32::MAX);
+
 /// What requests of one bucket have in common.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Key {
     principal: Subject,
-    action: EntityId,
+    /// `None` for all actions that the interner does not know: the same policies apply to them.
+    action: Option<EntityId>,
     resource: Subject,
 }
 
@@ -121,18 +125,18 @@ impl Snapshot {
             (!subject.ty.name().is_local()).then_some(subject)
         };
         let action = values.action();
-        if action.is_local() {
-            return None;
-        }
         self.buckets.place(Key {
             principal: known(values.principal())?,
-            action,
+            action: (!action.is_local()).then_some(action),
             resource: known(values.resource())?,
         })
     }
 
     fn fuse(&self, key: Key) -> Option<Fused> {
-        let policies: Box<[PolicyIndex]> = self.index.as_ref()?.unscoped(key.action).collect();
+        let policies: Box<[PolicyIndex]> = {
+            let action = key.action.unwrap_or(UNKNOWN_ACTION);
+            self.index.as_ref()?.unscoped(action).collect()
+        };
         if policies.is_empty() || policies.len() > MAX_FUSED {
             return None;
         }
