@@ -179,24 +179,27 @@ impl AttrEntry {
 #[derive(Debug)]
 #[repr(C)]
 pub struct Frame {
-    /// The table of builtins, indexed by [`Builtin`].
-    pub builtins: *const *const c_void,
-    /// The builtins' own state.
-    pub host: *mut c_void,
+    // What almost every body reads comes first, in one cache line.
+    /// The principal's id.
+    pub principal: u64,
+    /// The resource's id.
+    pub resource: u64,
+    /// The principal's header.
+    pub principal_header: *const EntityHeader,
+    /// The resource's header.
+    pub resource_header: *const EntityHeader,
+    /// The ancestors of all entities; a header says which buckets are its entity's.
+    pub ancestors: *const AncestorBucket,
+    /// The context attributes that policies read, by their position in the engine's list.
+    pub context_slots: *const ValuePair,
     /// The first word of each heap, by the number of its space.
     pub heaps: [*const u64; SPACES],
     /// The headers of the store's entities and of the request's local ones.
     pub headers: [*const EntityHeader; 2],
-    /// The principal's id.
-    pub principal: u64,
     /// The action's id.
     pub action: u64,
-    /// The resource's id.
-    pub resource: u64,
     /// The context, a reference to a record.
     pub context: u64,
-    /// The context attributes that policies read, by their position in the engine's list.
-    pub context_slots: *const ValuePair,
     /// The attribute table, of [`AttrEntry`] values.
     pub attr_table: *const u32,
     /// How many columns the attribute table has.
@@ -206,16 +209,16 @@ pub struct Frame {
     /// 1 if every attribute of every covered shape has its entry; 0 if a missing entry may also
     /// mean a record too large for the table.
     pub attr_complete: u64,
-    /// The ancestors of all entities; a header says which buckets are its entity's.
-    pub ancestors: *const AncestorBucket,
+    /// The table of builtins, indexed by [`Builtin`].
+    pub builtins: *const *const c_void,
+    /// The builtins' own state.
+    pub host: *mut c_void,
     /// Where a builtin puts the tag of a value that it returns.
     pub result_tag: u64,
     /// Where a builtin puts the word of a value that it returns.
     pub result_word: u64,
     /// Set by a builtin that could not do its work; what the code then returns means nothing.
     pub broken: u64,
-    /// Where fused code puts the policies whose evaluation failed, a bit each; 0 before it runs.
-    pub failed: u64,
 }
 
 /// What a builtin's return word means.
@@ -320,14 +323,14 @@ mod tests {
     #[test]
     fn frame_layout() {
         let word = size_of::<usize>();
-        assert_eq!(offset_of!(Frame, builtins), 0);
-        assert_eq!(offset_of!(Frame, host), word);
-        assert_eq!(offset_of!(Frame, heaps), 2 * word);
-        assert_eq!(offset_of!(Frame, headers), 6 * word);
-        assert_eq!(offset_of!(Frame, principal), 8 * word);
-        assert_eq!(offset_of!(Frame, context), 8 * word + 24);
-        assert_eq!(offset_of!(Frame, context_slots), 8 * word + 32);
-        assert_eq!(offset_of!(Frame, attr_table), 9 * word + 32);
+        assert_eq!(offset_of!(Frame, principal), 0);
+        assert_eq!(offset_of!(Frame, resource), 8);
+        assert_eq!(offset_of!(Frame, principal_header), 16);
+        assert_eq!(offset_of!(Frame, resource_header), 16 + word);
+        assert_eq!(offset_of!(Frame, context_slots), 16 + 3 * word);
+        assert_eq!(offset_of!(Frame, heaps), 16 + 4 * word);
+        assert_eq!(offset_of!(Frame, headers), 16 + 8 * word);
+        assert_eq!(offset_of!(Frame, action), 16 + 10 * word);
         assert_eq!(size_of::<ValuePair>(), 16);
         assert_eq!(offset_of!(ValuePair, word), 8);
     }

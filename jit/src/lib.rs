@@ -2,11 +2,13 @@
 //! shims through which compiled code calls the runtime.
 //!
 //! This crate knows neither Cedar's syntax nor how the store is built; what compiled code reads it
-//! finds through the [ABI](cedarjit_ir::abi). It is the only crate with unsafe code, in two
-//! modules: `unit` owns and frees code memory, `session` calls code and receives its calls.
+//! finds through the [ABI](cedarjit_ir::abi). It is the only crate with unsafe code, in
+//! three modules: `unit` owns and frees code memory, `session` calls code and receives its calls,
+//! `prepared` calls code on memory that it owns.
 
 mod emit;
 mod host;
+mod prepared;
 mod session;
 mod unit;
 
@@ -15,5 +17,6 @@ pub use emit::{
     Symbols, Values,
 };
 pub use host::Host;
+pub use prepared::{PreparedFrame, RequestParts, StoreMemory};
 pub use session::{FrameParts, FusedOutcomes, Session};
 pub use unit::{CompileError, Compiler, Function, FusedFunction, Listing, Unavailable};

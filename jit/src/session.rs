@@ -48,17 +48,16 @@ pub struct FrameParts<'a> {
 }
 
 impl FrameParts<'_> {
-    /// Whether compiled code may run on these parts: every id that it starts from leads to
-    /// something. What it reaches from there, store and binding gave out.
+    /// The headers of principal and resource, if compiled code may run on these parts: every id
+    /// that it starts from leads to something. What it reaches from there, store and binding gave
+    /// out.
     #[inline]
-    fn check(&self) -> Option<()> {
-        for entity in [self.principal, self.action, self.resource] {
-            if entity.is_local() {
-                self.local_headers.get(entity.local_index())?;
-            } else {
-                self.headers.get(entity.index())?;
-            }
-        }
+    fn check(&self) -> Option<[&EntityHeader; 2]> {
+        let header = |entity: EntityId| match entity.is_local() {
+            true => self.local_headers.get(entity.local_index()),
+            false => self.headers.get(entity.index()),
+        };
+        header(self.action)?;
         let heap = match self.context.space() {
             0 => self.global,
             2 => self.request,
@@ -67,7 +66,10 @@ impl FrameParts<'_> {
         heap.words().get(self.context.offset())?;
         self.ancestors.first()?;
         let spaces = (self.global.space(), self.request.space());
-        (spaces == (Space::Global, Space::Request) && self.context.is_some()).then_some(())
+        if spaces != (Space::Global, Space::Request) || !self.context.is_some() {
+            return None;
+        }
+        Some([header(self.principal)?, header(self.resource)?])
     }
 }
 
@@ -89,7 +91,7 @@ impl<'a, H: Host> Session<'a, H> {
     /// not what its name says; such a request cannot be evaluated.
     #[inline]
     pub fn new(host: &'a mut H, parts: FrameParts<'a>) -> Option<Self> {
-        parts.check()?;
+        let [principal_header, resource_header] = parts.check()?;
         let scratch = host.scratch().words().as_ptr();
         let global = parts.global.words().as_ptr();
         let request = parts.request.words().as_ptr();
@@ -104,6 +106,8 @@ impl<'a, H: Host> Session<'a, H> {
                 host: std::ptr::from_mut(host).cast::<c_void>(),
                 heaps: [global, global, request, scratch],
                 headers: [parts.headers.as_ptr(), parts.local_headers.as_ptr()],
+                principal_header,
+                resource_header,
                 principal: u64::from(parts.principal.0),
                 action: u64::from(parts.action.0),
                 resource: u64::from(parts.resource.0),
@@ -117,7 +121,6 @@ impl<'a, H: Host> Session<'a, H> {
                 result_tag: 0,
                 result_word: 0,
                 broken: 0,
-                failed: 0,
             },
             lives: PhantomData,
         })
@@ -159,11 +162,11 @@ impl<'a, H: Host> Session<'a, H> {
     #[inline]
     pub fn run_fused(&mut self, function: &FusedFunction) -> Option<FusedOutcomes> {
         let code = function.entry();
+        let mut failed = 0;
         // SAFETY: as in `run`, but for constants: `Compiler::fuse` made sure that the policies had
         // theirs when they became part of the code. Attributes at fixed places are where the
         // caller's facts say.
-        let satisfied = unsafe { code(&raw mut self.frame) };
-        let failed = self.frame.failed;
+        let satisfied = unsafe { code(&raw mut self.frame, &raw mut failed) };
         if self.frame.broken != 0 {
             self.frame.broken = 0;
             return None;

@@ -24,8 +24,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 /// The type of a compiled body: `(frame, constants) -> outcome`.
 pub(crate) type Entry = unsafe extern "C" fn(*mut Frame, *const u64) -> u32;
 
-/// The type of fused code: `(frame) -> satisfied policies`.
-pub(crate) type FusedEntry = unsafe extern "C" fn(*mut Frame) -> u64;
+/// The type of fused code: `(frame, failed policies) -> satisfied policies`.
+pub(crate) type FusedEntry = unsafe extern "C" fn(*mut Frame, *mut u64) -> u64;
 
 /// Why this process cannot generate code.
 #[derive(Debug, thiserror::Error)]
@@ -180,15 +180,18 @@ impl Compiler {
                 return Err(CompileError::MissingConstants);
             }
         }
+        let mut calls_builtins = false;
         let source = |func: &mut ClifFunction, context: &mut FunctionBuilderContext| {
             func.signature = fused_signature(&*self.isa);
-            emit_fused(policies, symbols, facts, &*self.isa, func, context)
+            calls_builtins = emit_fused(policies, symbols, facts, &*self.isa, func, context)?;
+            Ok(())
         };
         let (codes, unit) = self.define(std::iter::once(source))?;
         let code = codes.first().ok_or(CompileError::MissingConstants)?;
         Ok(FusedFunction {
             // SAFETY: as in `compile`; `fused_signature` describes `FusedEntry`.
             entry: unsafe { std::mem::transmute::<*const u8, FusedEntry>(code.start) },
+            calls_builtins,
             code_size: code.size,
             _unit: unit,
         })
@@ -347,6 +350,7 @@ impl Function {
 #[derive(Clone, Debug)]
 pub struct FusedFunction {
     entry: FusedEntry,
+    calls_builtins: bool,
     code_size: usize,
     /// Keeps the code's memory.
     _unit: Arc<CodeUnit>,
@@ -357,6 +361,12 @@ impl FusedFunction {
     #[inline]
     pub(crate) fn entry(&self) -> FusedEntry {
         self.entry
+    }
+
+    /// Whether the code calls builtins.
+    #[inline]
+    pub fn calls_builtins(&self) -> bool {
+        self.calls_builtins
     }
 
     /// The size of the machine code, in bytes.

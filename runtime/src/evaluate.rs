@@ -15,7 +15,7 @@ use cedarjit_ir::abi::Outcome;
 use cedarjit_ir::fault::{Fault, planted};
 use cedarjit_ir::ids::PolicyIndex;
 use cedarjit_ir::value::Value;
-use cedarjit_jit::{FrameParts, Host, Session};
+use cedarjit_jit::{FrameParts, FusedOutcomes, Host, Session};
 
 /// What evaluation writes to: kept by the caller, so that evaluating allocates nothing once it has
 /// grown to size.
@@ -263,43 +263,65 @@ impl BoundRequest {
     /// Everything that compiled code can reach.
     #[inline]
     fn frame_parts(&self) -> FrameParts<'_> {
-        let Snapshot {
-            store, attr_table, ..
-        } = &*self.snapshot;
+        let store = self.snapshot.store.memory();
         FrameParts {
-            global: store.heap(),
+            global: &store.heap,
             request: self.values.heap(),
-            headers: store.headers(),
+            headers: &store.headers,
             local_headers: self.values.local_headers(),
             principal: self.values.principal(),
             action: self.values.action(),
             resource: self.values.resource(),
             context: self.context_ref(),
             context_slots: &self.context_slots,
-            attr_table: &attr_table.entries,
-            attr_stride: attr_table.stride,
-            attr_complete: attr_table.complete,
-            ancestors: store.ancestor_buckets(),
+            attr_table: &store.attr_table,
+            attr_stride: store.attr_stride,
+            attr_complete: store.attr_complete,
+            ancestors: &store.ancestors,
         }
     }
 
     #[inline]
     fn run_fused<'a>(&'a self, scratch: &'a mut Scratch, fused: &Fused) -> Evaluation<'a> {
-        let Snapshot { table, index, .. } = &*self.snapshot;
+        let index = self.snapshot.index.as_ref();
+        let scoped = |index: &&ScopeIndex| index.has_scoped() && !planted(Fault::FusedSkipsScoped);
+        match (self.frame.run(&fused.function), index.filter(scoped)) {
+            (Some(outcomes), None) => {
+                scratch.outcomes.clear();
+                scratch.outcomes.set_fused(outcomes, fused.permits);
+                Evaluation {
+                    request: self,
+                    outcomes: &scratch.outcomes,
+                }
+            }
+            (outcomes, index) => self.run_session(scratch, fused, outcomes, index),
+        }
+    }
+
+    /// Runs in a session what a prepared frame cannot run: code that calls builtins, and the
+    /// policies that the index has under principal and resource.
+    fn run_session<'a>(
+        &'a self,
+        scratch: &'a mut Scratch,
+        fused: &Fused,
+        outcomes: Option<FusedOutcomes>,
+        index: Option<&ScopeIndex>,
+    ) -> Evaluation<'a> {
+        let table = &self.snapshot.table;
         let mut host = NativeHost {
             values: self.values(&mut scratch.space),
             patterns: &table.patterns,
             elements: &mut scratch.elements,
         };
         let mut session = Session::new(&mut host, self.frame_parts());
-        let outcomes = session.as_mut().and_then(|s| s.run_fused(&fused.function));
+        let run = |session: &mut Session<'_, _>| session.run_fused(&fused.function);
+        let outcomes = outcomes.or_else(|| session.as_mut().and_then(run));
         let (Some(mut session), Some(fused_outcomes)) = (session, outcomes) else {
             return self.evaluate_unfused(scratch);
         };
         scratch.outcomes.clear();
         scratch.outcomes.set_fused(fused_outcomes, fused.permits);
-        let scoped = |index: &&ScopeIndex| index.has_scoped() && !planted(Fault::FusedSkipsScoped);
-        if let Some(index) = index.as_ref().filter(scoped) {
+        if let Some(index) = index {
             let (outcomes, pending) = (&mut scratch.outcomes, &mut scratch.interpret);
             index.scoped(self.query(), |policy| {
                 run_one(table, policy, &mut session, outcomes, pending);

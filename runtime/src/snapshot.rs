@@ -7,7 +7,7 @@ use crate::index::{Posting, ScopeIndex, postings};
 use crate::policies::PolicyTable;
 use crate::request::{RequestError, RequestValues, parse_request};
 use crate::store::Store;
-use crate::symbols::{AttrTable, Columns, SymbolTable};
+use crate::symbols::{Columns, SymbolTable, fill_attr_table};
 use cedar_policy::{Request, Schema};
 use cedarjit_frontend::hir::BoundPolicy;
 use cedarjit_frontend::load::load_policy_set;
@@ -19,7 +19,7 @@ use cedarjit_ir::heap::HeapRef;
 use cedarjit_ir::ids::{BodyId, PolicyIndex, ShapeId};
 use cedarjit_ir::interner::Interner;
 use cedarjit_ir::value::Tag;
-use cedarjit_jit::{CompileError, Compiler, Listing};
+use cedarjit_jit::{CompileError, Compiler, Listing, PreparedFrame, RequestParts};
 use std::borrow::Cow;
 use std::sync::Arc;
 use std::time::Instant;
@@ -34,7 +34,6 @@ pub struct Snapshot {
     pub(crate) store: Store,
     pub(crate) table: PolicyTable,
     pub(crate) columns: Columns,
-    pub(crate) attr_table: AttrTable,
     pub(crate) index: Option<ScopeIndex>,
     pub(crate) buckets: BucketTable,
     pub(crate) schema: Option<Arc<EngineSchema>>,
@@ -96,7 +95,7 @@ impl Snapshot {
         };
         let tier = compile(&mut table, &symbols, jit);
         let compile_time = compiling.elapsed();
-        let attr_table = AttrTable::build(&columns, &store);
+        fill_attr_table(&columns, &mut store);
         let index = index.then(|| ScopeIndex::build(&table.policies, &store));
         let stats = Stats {
             policies: table.policies.len(),
@@ -117,7 +116,6 @@ impl Snapshot {
             store,
             table,
             columns,
-            attr_table,
             index,
             buckets: BucketTable::default(),
             schema,
@@ -263,7 +261,7 @@ pub struct Explanation<'a> {
 /// A request in terms of one snapshot, ready to be evaluated any number of times.
 ///
 /// It holds its snapshot, so it goes on seeing that state when the engine has moved on.
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 pub struct BoundRequest {
     pub(crate) snapshot: Arc<Snapshot>,
     pub(crate) values: RequestValues,
@@ -271,19 +269,44 @@ pub struct BoundRequest {
     pub(crate) context_slots: Vec<ValuePair>,
     /// The place of its bucket in the snapshot's table.
     pub(crate) bucket: Option<u32>,
+    /// For the bucket's fused code.
+    pub(crate) frame: PreparedFrame,
+}
+
+impl Clone for BoundRequest {
+    fn clone(&self) -> Self {
+        Self::new(Arc::clone(&self.snapshot), self.values.clone())
+    }
 }
 
 impl BoundRequest {
     fn new(snapshot: Arc<Snapshot>, values: RequestValues) -> Self {
         debug_assert_eq!(values.identity(), snapshot.interner.identity());
         let context_slots = context_slots(&snapshot, &values);
-        let bucket = snapshot.bucket(&values);
-        Self {
-            bucket,
+        let frame = PreparedFrame::new(Arc::clone(snapshot.store.memory()));
+        let mut bound = Self {
             snapshot,
             values,
             context_slots,
-        }
+            bucket: None,
+            frame,
+        };
+        bound.seal();
+        bound
+    }
+
+    /// Prepares for evaluation; to be called whenever a part of the request has changed.
+    fn seal(&mut self) {
+        self.bucket = self.snapshot.bucket(&self.values);
+        self.frame.prepare(RequestParts {
+            principal: self.values.principal(),
+            action: self.values.action(),
+            resource: self.values.resource(),
+            context: self.values.context().as_heap_ref(),
+            context_slots: &self.context_slots,
+            local_headers: self.values.local_headers(),
+            heap: self.values.heap(),
+        });
     }
 
     /// The snapshot that the request is bound to.

@@ -10,17 +10,19 @@ use crate::values::{GlobalSink, ValueError, ValueSink, intern_record, intern_val
 use cedar_policy::{Entities, Entity, EntityUid, EvalResult, PartialValueToValueError};
 use cedarjit_ir::abi::{AncestorBucket, BucketSearch, EntityHeader, bloom_bit};
 use cedarjit_ir::fault::{Fault, planted};
-use cedarjit_ir::heap::{Heap, HeapRef, Heaps, Space};
+use cedarjit_ir::heap::{Heap, HeapRef, Heaps};
 use cedarjit_ir::ids::{EntityId, ShapeId, StrId};
 use cedarjit_ir::interner::{CapacityError, Interner, InternerIdentity};
 use cedarjit_ir::shape::{EMPTY_SHAPE, ShapeTable};
 use cedarjit_ir::value::Value;
+use cedarjit_jit::StoreMemory;
+use std::sync::Arc;
 
 mod ancestors;
 #[cfg(test)]
 mod tests;
 
-use ancestors::AncestorTable;
+use ancestors::AncestorLists;
 
 /// The header of an id that nobody gave out.
 pub(crate) static MISSING_ENTITY: EntityHeader = missing(0);
@@ -75,13 +77,13 @@ pub enum StoreError {
 #[derive(Clone, Debug)]
 pub struct Store {
     identity: InternerIdentity,
-    headers: Vec<EntityHeader>,
-    ancestors: AncestorTable,
+    /// Shared with requests; whoever changes it while it is shared changes a copy.
+    memory: Arc<StoreMemory>,
+    ancestors: AncestorLists,
     /// Tags of all entities, each entity's block in ascending order of the keys.
     tags: Vec<(StrId, Value)>,
     /// Where each tag block ends; it starts where the one before ends.
     tag_ends: Vec<u32>,
-    heap: Heap,
     empty_record: HeapRef,
     shapes: ShapeTable,
     existing: usize,
@@ -92,16 +94,17 @@ impl Store {
     ///
     /// Everything that `interner` has given out so far gets a header.
     pub fn empty(interner: &Interner) -> Self {
-        let mut heap = Heap::new(Space::Global);
+        let mut memory = StoreMemory::new();
         // The first object of a heap cannot exceed its capacity.
-        let empty_record = heap.record(&[], EMPTY_SHAPE, &[]).unwrap_or(HeapRef::NONE);
+        let empty_record = (memory.heap)
+            .record(&[], EMPTY_SHAPE, &[])
+            .unwrap_or(HeapRef::NONE);
         let mut store = Self {
             identity: interner.identity(),
-            headers: Vec::new(),
-            ancestors: AncestorTable::new(),
+            memory: Arc::new(memory),
+            ancestors: AncestorLists::default(),
             tags: Vec::new(),
             tag_ends: Vec::new(),
-            heap,
             empty_record,
             shapes: ShapeTable::new(),
             existing: 0,
@@ -145,12 +148,15 @@ impl Store {
 
     /// Adds headers for the entity uids that were interned since, none of which exist.
     pub fn extend_to(&mut self, interner: &Interner) {
-        let known = self.headers.len();
+        let known = self.memory.headers.len();
+        if known == interner.entity_count() {
+            return;
+        }
         let added = (known..interner.entity_count()).map(|i| {
             let uid = interner.entity(EntityId::from_index(i));
             missing(uid.map_or(0, |(ty, _)| ty.0))
         });
-        self.headers.extend(added);
+        self.memory_mut().headers.extend(added);
     }
 
     /// Which interner the ids of this store belong to.
@@ -171,13 +177,16 @@ impl Store {
     /// The header of an entity; that of a missing one for an id not given out.
     #[inline]
     pub fn header(&self, id: EntityId) -> &EntityHeader {
-        self.headers.get(id.index()).unwrap_or(&MISSING_ENTITY)
+        self.memory
+            .headers
+            .get(id.index())
+            .unwrap_or(&MISSING_ENTITY)
     }
 
     /// All headers, by entity id.
     #[inline]
     pub fn headers(&self) -> &[EntityHeader] {
-        &self.headers
+        &self.memory.headers
     }
 
     /// Whether the entity exists.
@@ -197,9 +206,9 @@ impl Store {
             .ok()?;
         // Attribute records are on the global heap, so the other two are never asked.
         let heaps = Heaps {
-            global: &self.heap,
-            request: &self.heap,
-            scratch: &self.heap,
+            global: self.heap(),
+            request: self.heap(),
+            scratch: self.heap(),
         };
         Some(heaps.object(HeapRef(header.attrs))?.get(slot))
     }
@@ -241,14 +250,15 @@ impl Store {
     /// The ancestors of all entities; an entity's header says which buckets are its own.
     #[inline]
     pub fn ancestor_buckets(&self) -> &[AncestorBucket] {
-        self.ancestors.buckets()
+        &self.memory.ancestors
     }
 
     /// Whether `ancestor` is one of the ancestors of `entity`; no entity is its own. O(1).
     #[inline]
     pub fn is_descendant(&self, entity: EntityId, ancestor: EntityId) -> bool {
         let header = self.header(entity);
-        header.bloom & bloom_bit(ancestor) != 0 && self.ancestors.contains(header, ancestor)
+        header.bloom & bloom_bit(ancestor) != 0
+            && ancestors::contains(&self.memory.ancestors, header, ancestor)
     }
 
     /// The shapes of records and entities, known to all values of the snapshot.
@@ -260,7 +270,7 @@ impl Store {
     /// The heap of all values that outlive a request.
     #[inline]
     pub fn heap(&self) -> &Heap {
-        &self.heap
+        &self.memory.heap
     }
 
     /// The record without attributes.
@@ -272,7 +282,17 @@ impl Store {
     ///
     /// Both may only grow: never clear them.
     pub fn constants_mut(&mut self) -> (&mut Heap, &mut ShapeTable) {
-        (&mut self.heap, &mut self.shapes)
+        (&mut Arc::make_mut(&mut self.memory).heap, &mut self.shapes)
+    }
+
+    /// Everything that compiled code reads.
+    #[inline]
+    pub fn memory(&self) -> &Arc<StoreMemory> {
+        &self.memory
+    }
+
+    pub(crate) fn memory_mut(&mut self) -> &mut StoreMemory {
+        Arc::make_mut(&mut self.memory)
     }
 }
 
@@ -294,7 +314,7 @@ impl Builder<'_> {
     fn sink(&mut self) -> GlobalSink<'_> {
         GlobalSink {
             interner: self.interner,
-            heap: &mut self.store.heap,
+            heap: &mut Arc::make_mut(&mut self.store.memory).heap,
             shapes: &mut self.store.shapes,
         }
     }
@@ -332,17 +352,21 @@ impl Builder<'_> {
         if planted(Fault::BloomHalf) {
             bloom &= u64::from(u32::MAX);
         }
-        let ancestors = self.store.ancestors.add(id, &mut ancestors);
-        let ancestors = ancestors.map_err(|e| capacity(uid, e))?;
+        let buckets = &mut self.store.memory_mut().ancestors;
+        let placed = ancestors::add_buckets(buckets, &ancestors).map_err(|e| capacity(uid, e))?;
+        let lists = &mut self.store.ancestors;
+        lists
+            .add(id, &mut ancestors)
+            .map_err(|e| capacity(uid, e))?;
         self.store.existing += 1;
-        if let Some(header) = self.store.headers.get_mut(id.index()) {
+        if let Some(header) = self.store.memory_mut().headers.get_mut(id.index()) {
             header.attrs = record.as_heap_ref().0;
             if planted(Fault::EmptyEntityMissing) && shape == EMPTY_SHAPE {
                 header.attrs = 0;
             }
             header.shape = shape.0;
             header.tags = tags;
-            (header.ancestors, header.search) = ancestors;
+            (header.ancestors, header.search) = placed;
             header.bloom = bloom;
         }
         Ok(())

@@ -136,48 +136,43 @@ impl Symbols for SymbolTable<'_> {
     }
 }
 
-/// Where each shape keeps each attribute that policies read.
-#[derive(Debug, Default)]
-pub(crate) struct AttrTable {
-    pub(crate) entries: Vec<u32>,
-    pub(crate) stride: usize,
-    /// Whether every attribute of every covered shape has its entry.
-    pub(crate) complete: bool,
+/// Fills the attribute table, where each shape keeps each attribute that policies read. O(attributes
+/// of all shapes + entries).
+pub(crate) fn fill_attr_table(columns: &Columns, store: &mut Store) {
+    let stride = columns.attrs.len();
+    let mut entries = Vec::new();
+    let mut complete = true;
+    if stride != 0 {
+        let shapes = store.shapes();
+        let covered = shapes.len().min(MAX_TABLE_ENTRIES / stride);
+        entries = vec![AttrEntry::NONE.0; covered * stride];
+        for (i, row) in entries.chunks_exact_mut(stride).enumerate() {
+            complete &= fill_row(columns, shapes.attrs(ShapeId::from_index(i)), row);
+        }
+    }
+    let memory = store.memory_mut();
+    memory.attr_table = entries;
+    memory.attr_stride = stride;
+    memory.attr_complete = complete;
 }
 
-impl AttrTable {
-    /// The table for a store's shapes. O(attributes of all shapes + entries).
-    pub(crate) fn build(columns: &Columns, store: &Store) -> Self {
-        let stride = columns.attrs.len();
-        let shapes = store.shapes();
-        let mut table = Self {
-            entries: Vec::new(),
-            stride,
-            complete: true,
+/// Whether every attribute that has a column got its entry.
+fn fill_row(columns: &Columns, attrs: &[StrId], row: &mut [u32]) -> bool {
+    let mut complete = true;
+    for (slot, name) in attrs.iter().enumerate() {
+        let Some(column) = columns.attrs.get(name) else {
+            continue;
         };
-        if stride == 0 {
-            return table;
+        if slot >= 8 && planted(Fault::NinthAttributeMissing) {
+            continue;
         }
-        let covered = shapes.len().min(MAX_TABLE_ENTRIES / stride);
-        table.entries = vec![AttrEntry::NONE.0; covered * stride];
-        for (i, row) in table.entries.chunks_exact_mut(stride).enumerate() {
-            let attrs = shapes.attrs(ShapeId::from_index(i));
-            for (slot, name) in attrs.iter().enumerate() {
-                let Some(column) = columns.attrs.get(name) else {
-                    continue;
-                };
-                if slot >= 8 && planted(Fault::NinthAttributeMissing) {
-                    continue;
-                }
-                match (
-                    AttrEntry::new(slot, attrs.len()),
-                    row.get_mut(column.index()),
-                ) {
-                    (Some(entry), Some(place)) => *place = entry.0,
-                    _ => table.complete = false,
-                }
-            }
+        match (
+            AttrEntry::new(slot, attrs.len()),
+            row.get_mut(column.index()),
+        ) {
+            (Some(entry), Some(place)) => *place = entry.0,
+            _ => complete = false,
         }
-        table
     }
+    complete
 }

@@ -8,7 +8,6 @@ use super::known::{Facts, analyse};
 use super::logic::MAX_FLAG_COST;
 use super::{Consts, Emitter, Symbols, check_size};
 use crate::unit::CompileError;
-use cedarjit_ir::abi::Frame;
 use cedarjit_ir::expr::Body;
 use cedarjit_ir::value::Tag;
 use cranelift_codegen::ir::types::I64;
@@ -17,7 +16,6 @@ use cranelift_codegen::ir::{
 };
 use cranelift_codegen::isa::TargetIsa;
 use cranelift_frontend::{FunctionBuilder, FunctionBuilderContext, Variable};
-use std::mem::offset_of;
 
 /// The most policies that are fused into one function: they have a bit each.
 pub const MAX_FUSED: usize = 64;
@@ -34,17 +32,19 @@ pub struct FusedPolicy<'a> {
     pub consts: &'a [u64],
 }
 
-/// The signature of fused code: `(frame) -> satisfied`, a bit for each policy.
+/// The signature of fused code: `(frame, failed) -> satisfied`, a bit for each policy.
 ///
-/// The bits of policies that failed are in the frame.
+/// The bits of policies that failed go to where `failed` points.
 pub(crate) fn fused_signature(isa: &dyn TargetIsa) -> Signature {
     let mut signature = Signature::new(isa.default_call_conv());
+    signature.params.push(AbiParam::new(isa.pointer_type()));
     signature.params.push(AbiParam::new(isa.pointer_type()));
     signature.returns.push(AbiParam::new(I64));
     signature
 }
 
-/// Writes the CLIF of verified policies into `func`, whose signature is already set.
+/// Writes the CLIF of verified policies into `func`, whose signature is already set. Whether the
+/// code calls builtins.
 pub(crate) fn emit_fused(
     policies: &[FusedPolicy<'_>],
     symbols: &dyn Symbols,
@@ -52,13 +52,16 @@ pub(crate) fn emit_fused(
     isa: &dyn TargetIsa,
     func: &mut ClifFunction,
     context: &mut FunctionBuilderContext,
-) -> Result<(), CompileError> {
+) -> Result<bool, CompileError> {
     check_fused(policies)?;
     let mut builder = FunctionBuilder::new(func, context);
     let entry = builder.create_block();
     builder.append_block_params_for_function_params(entry);
     builder.switch_to_block(entry);
-    let frame = builder.block_params(entry)[0];
+    let (frame, failed_out) = (
+        builder.block_params(entry)[0],
+        builder.block_params(entry)[1],
+    );
     let masks = Masks {
         satisfied: builder.declare_var(I64),
         failed: builder.declare_var(I64),
@@ -72,17 +75,17 @@ pub(crate) fn emit_fused(
         emitter.start(policy.body, Consts::Words(policy.consts), known);
         emitter.fused(bit as u32, masks);
     }
+    let calls_builtins = emitter.calls_builtins();
     let mut builder = emitter.b;
     let failed = builder.use_var(masks.failed);
-    let offset = offset_of!(Frame, failed) as i32;
     builder
         .ins()
-        .store(MemFlagsData::trusted(), failed, frame, offset);
+        .store(MemFlagsData::trusted(), failed, failed_out, 0);
     let satisfied = builder.use_var(masks.satisfied);
     builder.ins().return_(&[satisfied]);
     builder.seal_all_blocks();
     builder.finalize(isa.frontend_config());
-    Ok(())
+    Ok(calls_builtins)
 }
 
 fn check_fused(policies: &[FusedPolicy<'_>]) -> Result<(), CompileError> {

@@ -189,6 +189,8 @@ struct Emitter<'a, 'f> {
     fail: Block,
     /// The values of nodes computed so far that reach the current block.
     memo: Vec<Option<Operand>>,
+    /// The entities whose headers have a field in the frame.
+    headers: Vec<(Value, usize)>,
     /// The nodes in `memo`, in the order they were added.
     trail: Vec<NodeId>,
     builtin_signatures: [Option<SigRef>; MAX_ARITY + 1],
@@ -229,6 +231,7 @@ impl<'a, 'f> Emitter<'a, 'f> {
             known: Vec::new(),
             fail,
             memo: Vec::new(),
+            headers: Vec::new(),
             trail: Vec::new(),
             builtin_signatures: [None; MAX_ARITY + 1],
             pointer: isa.pointer_type(),
@@ -245,6 +248,11 @@ impl<'a, 'f> Emitter<'a, 'f> {
         self.b.set_cold_block(self.fail);
         self.memo = vec![None; body.nodes.len()];
         self.trail.clear();
+        self.headers.clear();
+    }
+
+    fn calls_builtins(&self) -> bool {
+        self.builtin_signatures.iter().any(Option::is_some)
     }
 
     fn known(&self, id: NodeId) -> Known {
@@ -453,6 +461,11 @@ impl Emitter<'_, '_> {
             Var::Context => (Tag::Record, offset_of!(Frame, context)),
         };
         let word = self.frame_field(I64, offset);
+        match var {
+            Var::Principal => (self.headers).push((word, offset_of!(Frame, principal_header))),
+            Var::Resource => (self.headers).push((word, offset_of!(Frame, resource_header))),
+            Var::Action | Var::Context => {}
+        }
         Operand::known(tag, word)
     }
 
@@ -476,6 +489,10 @@ impl Emitter<'_, '_> {
 
     /// The address of an entity's header.
     fn header(&mut self, entity: Value) -> Value {
+        let known = self.headers.iter().find(|(word, _)| *word == entity);
+        if let Some(&(_, field)) = known {
+            return self.frame_field(self.pointer, field);
+        }
         let local = self.shift_right(entity, 31);
         let scale = i64::from(self.pointer.bytes().trailing_zeros());
         let slot = self.shift_left(local, scale);

@@ -1,4 +1,4 @@
-//! The ancestors of all entities, twice: as ascending lists to walk, and as buckets to ask.
+//! The ancestors of all entities as ascending lists, to walk, and as buckets, to ask.
 
 use cedarjit_ir::abi::{AncestorBucket, BucketSearch, EntityHeader, HASH_FACTOR, NO_ANCESTOR};
 use cedarjit_ir::ids::EntityId;
@@ -10,37 +10,20 @@ const MULTIPLIERS: u32 = 16;
 /// How many times that happens before the ancestors are refused.
 const DOUBLINGS: u32 = 8;
 
-/// The ancestors of the entities of a store.
-#[derive(Clone, Debug)]
-pub(super) struct AncestorTable {
+/// The ancestors of the entities of a store, to walk.
+#[derive(Clone, Debug, Default)]
+pub(super) struct AncestorLists {
     /// Ascending within each entity's range.
     lists: Vec<u32>,
     /// By entity id; entities beyond the end have no ancestors.
     ranges: Vec<(u32, u32)>,
-    buckets: Vec<AncestorBucket>,
 }
 
-impl AncestorTable {
-    /// A table in which no entity has ancestors.
-    pub(super) fn new() -> Self {
-        Self {
-            lists: Vec::new(),
-            ranges: Vec::new(),
-            // The first bucket is that of all entities without ancestors.
-            buckets: vec![AncestorBucket::EMPTY],
-        }
-    }
-
-    /// Stores one entity's ancestors and gives the header's fields for them.
-    ///
-    /// `own` is sorted in place. O(n log n), and O(n) buckets.
-    pub(super) fn add(
-        &mut self,
-        id: EntityId,
-        own: &mut [u32],
-    ) -> Result<(u32, BucketSearch), CapacityError> {
+impl AncestorLists {
+    /// Stores one entity's ancestors, which are sorted in place.
+    pub(super) fn add(&mut self, id: EntityId, own: &mut [u32]) -> Result<(), CapacityError> {
         if own.is_empty() {
-            return Ok((0, BucketSearch::ONE));
+            return Ok(());
         }
         own.sort_unstable();
         let start = table_index(self.lists.len())?;
@@ -52,34 +35,7 @@ impl AncestorTable {
         if let Some(range) = self.ranges.get_mut(id.index()) {
             *range = (start, end);
         }
-        let first = table_index(self.buckets.len())?;
-        let search = self.add_buckets(own)?;
-        Ok((first, search))
-    }
-
-    /// As few buckets, a power of two, as eight places in each suffice for.
-    fn add_buckets(&mut self, own: &[u32]) -> Result<BucketSearch, CapacityError> {
-        let start = self.buckets.len();
-        let fewest = own.len().div_ceil(8).next_power_of_two().trailing_zeros();
-        for bits in fewest..=fewest + DOUBLINGS {
-            for i in 1..=MULTIPLIERS {
-                let search = BucketSearch::new(bits, i.wrapping_mul(HASH_FACTOR));
-                self.buckets
-                    .resize(start + (1 << bits), AncestorBucket::EMPTY);
-                let fits = own.iter().all(|id| {
-                    let bucket = start + search.bucket(EntityId(*id));
-                    self.buckets.get_mut(bucket).is_some_and(|b| put(b, *id))
-                });
-                if fits {
-                    return Ok(search);
-                }
-                self.buckets.truncate(start);
-            }
-        }
-        Err(CapacityError {
-            what: "ancestors with colliding ids",
-            limit: 8 << DOUBLINGS,
-        })
+        Ok(())
     }
 
     /// The ancestors of an entity, ascending and without itself.
@@ -88,21 +44,53 @@ impl AncestorTable {
         let (start, end) = self.ranges.get(id.index()).copied().unwrap_or((0, 0));
         self.lists.get(start as usize..end as usize).unwrap_or(&[])
     }
+}
 
-    /// Whether the entity with this header has an ancestor. O(1).
-    #[inline]
-    pub(super) fn contains(&self, header: &EntityHeader, ancestor: EntityId) -> bool {
-        let bucket = header.ancestors as usize + header.search.bucket(ancestor);
-        self.buckets
-            .get(bucket)
-            .is_some_and(|b| b.0.contains(&ancestor.0))
+/// Puts an entity's ancestors into buckets, and gives the header's fields for them.
+///
+/// As few buckets, a power of two, as eight places in each suffice for. The first of all buckets is
+/// that of entities without ancestors.
+pub(super) fn add_buckets(
+    buckets: &mut Vec<AncestorBucket>,
+    own: &[u32],
+) -> Result<(u32, BucketSearch), CapacityError> {
+    if own.is_empty() {
+        return Ok((0, BucketSearch::ONE));
     }
+    let start = buckets.len();
+    let first = table_index(start)?;
+    let fewest = own.len().div_ceil(8).next_power_of_two().trailing_zeros();
+    for bits in fewest..=fewest + DOUBLINGS {
+        for i in 1..=MULTIPLIERS {
+            let search = BucketSearch::new(bits, i.wrapping_mul(HASH_FACTOR));
+            buckets.resize(start + (1 << bits), AncestorBucket::EMPTY);
+            let fits = own.iter().all(|id| {
+                let bucket = start + search.bucket(EntityId(*id));
+                buckets.get_mut(bucket).is_some_and(|b| put(b, *id))
+            });
+            if fits {
+                return Ok((first, search));
+            }
+            buckets.truncate(start);
+        }
+    }
+    Err(CapacityError {
+        what: "ancestors with colliding ids",
+        limit: 8 << DOUBLINGS,
+    })
+}
 
-    /// All buckets, for compiled code.
-    #[inline]
-    pub(super) fn buckets(&self) -> &[AncestorBucket] {
-        &self.buckets
-    }
+/// Whether the entity with this header has an ancestor. O(1).
+#[inline]
+pub(super) fn contains(
+    buckets: &[AncestorBucket],
+    header: &EntityHeader,
+    ancestor: EntityId,
+) -> bool {
+    let bucket = header.ancestors as usize + header.search.bucket(ancestor);
+    buckets
+        .get(bucket)
+        .is_some_and(|b| b.0.contains(&ancestor.0))
 }
 
 /// Puts an id in a free place; `false` if there is none.
@@ -124,8 +112,8 @@ mod tests {
     use super::*;
     use crate::store::missing;
 
-    fn header(table: &mut AncestorTable, id: u32, own: &mut [u32]) -> EntityHeader {
-        let (ancestors, search) = table.add(EntityId(id), own).unwrap();
+    fn header(buckets: &mut Vec<AncestorBucket>, own: &[u32]) -> EntityHeader {
+        let (ancestors, search) = add_buckets(buckets, own).unwrap();
         EntityHeader {
             ancestors,
             search,
@@ -135,25 +123,17 @@ mod tests {
 
     #[test]
     fn every_ancestor_is_found_and_nothing_else() {
-        let mut table = AncestorTable::new();
-        let mut headers = Vec::new();
+        let mut buckets = vec![AncestorBucket::EMPTY];
+        let mut lists = AncestorLists::default();
         for n in [0_u32, 1, 7, 8, 9, 40, 300, 5000] {
             let mut own: Vec<u32> = (0..n).map(|i| 3 * i + n).rev().collect();
-            headers.push((header(&mut table, n, &mut own), own));
-        }
-        for (header, own) in &headers {
+            lists.add(EntityId(n), &mut own).unwrap();
+            let header = header(&mut buckets, &own);
+            assert_eq!(lists.of(EntityId(n)), own);
             for id in 0..16_000 {
-                let found = table.contains(header, EntityId(id));
-                assert_eq!(
-                    found,
-                    own.binary_search(&id).is_ok(),
-                    "{id} of {}",
-                    own.len()
-                );
+                let found = contains(&buckets, &header, EntityId(id));
+                assert_eq!(found, own.binary_search(&id).is_ok(), "{id} of {n}");
             }
-        }
-        for (n, (_, own)) in [0_u32, 1, 7, 8, 9, 40, 300, 5000].into_iter().zip(&headers) {
-            assert_eq!(table.of(EntityId(n)), own);
         }
     }
 
@@ -161,20 +141,17 @@ mod tests {
     fn ancestors_chosen_to_collide_take_little_more_room_than_others() {
         // All in one bucket of 4,096 with the first multiplier that is tried.
         let first = BucketSearch::new(12, HASH_FACTOR);
-        let mut own: Vec<u32> = (0..10_000_000)
+        let own: Vec<u32> = (0..10_000_000)
             .filter(|id| first.bucket(EntityId(*id)) == 5)
             .take(500)
             .collect();
         assert_eq!(own.len(), 500);
-        let mut table = AncestorTable::new();
-        let header = header(&mut table, 7, &mut own);
-        assert!(
-            table.buckets().len() <= 1 + 512,
-            "{}",
-            table.buckets().len()
-        );
-        assert!(own.iter().all(|id| table.contains(&header, EntityId(*id))));
-        assert!(!table.contains(&header, EntityId(own[499] + 1)));
-        assert!(!table.contains(&missing(0), EntityId(own[0])));
+        let mut buckets = vec![AncestorBucket::EMPTY];
+        let header = header(&mut buckets, &own);
+        assert!(buckets.len() <= 1 + 512, "{}", buckets.len());
+        let has = |header, id| contains(&buckets, header, EntityId(id));
+        assert!(own.iter().all(|id| has(&header, *id)));
+        assert!(!has(&header, own[499] + 1));
+        assert!(!has(&missing(0), own[0]));
     }
 }

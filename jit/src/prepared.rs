@@ -1,0 +1,228 @@
+//! Frames that own what they point to, so that a request is prepared once and run often.
+//!
+//! A fence around one kind of unsafe code: a frame points into memory that it shares or owns.
+
+#![allow(unsafe_code)]
+
+use crate::session::FusedOutcomes;
+use crate::unit::FusedFunction;
+use cedarjit_ir::abi::{AncestorBucket, EntityHeader, Frame, ValuePair};
+use cedarjit_ir::heap::{Heap, HeapRef, SPACES, Space};
+use cedarjit_ir::ids::EntityId;
+use std::ptr;
+use std::sync::Arc;
+
+/// What compiled code reads of the entities of one snapshot.
+///
+/// While a [`PreparedFrame`] shares it, nobody can change it: it has no interior mutability.
+#[derive(Clone, Debug)]
+pub struct StoreMemory {
+    /// The engine's heap.
+    pub heap: Heap,
+    /// The headers of all interned entities.
+    pub headers: Vec<EntityHeader>,
+    /// The ancestors of all entities, which headers refer to.
+    pub ancestors: Vec<AncestorBucket>,
+    /// The attribute table, of `attr_stride` columns.
+    pub attr_table: Vec<u32>,
+    /// How many columns the attribute table has.
+    pub attr_stride: usize,
+    /// Whether every attribute of every covered shape has its entry.
+    pub attr_complete: bool,
+}
+
+impl StoreMemory {
+    /// Memory without entities.
+    pub fn new() -> Self {
+        Self {
+            heap: Heap::new(Space::Global),
+            headers: Vec::new(),
+            ancestors: vec![AncestorBucket::EMPTY],
+            attr_table: Vec::new(),
+            attr_stride: 0,
+            attr_complete: true,
+        }
+    }
+
+    /// How many shapes the attribute table covers.
+    pub fn attr_shapes(&self) -> usize {
+        self.attr_table
+            .len()
+            .checked_div(self.attr_stride)
+            .unwrap_or(0)
+    }
+}
+
+impl Default for StoreMemory {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+/// A request's part of a frame.
+#[derive(Clone, Copy, Debug)]
+pub struct RequestParts<'a> {
+    /// The principal.
+    pub principal: EntityId,
+    /// The action.
+    pub action: EntityId,
+    /// The resource.
+    pub resource: EntityId,
+    /// The context record.
+    pub context: HeapRef,
+    /// The context attributes that policies read.
+    pub context_slots: &'a [ValuePair],
+    /// The headers of the request's local entities.
+    pub local_headers: &'a [EntityHeader],
+    /// The request's heap.
+    pub heap: &'a Heap,
+}
+
+/// A frame for code that calls no builtin.
+#[derive(Debug)]
+pub struct PreparedFrame {
+    /// Its pointers are valid while `ready`: they lead into the memory that `store` shares, into
+    /// the vectors below, or nowhere, where nothing that the frame holds can lead code.
+    frame: Frame,
+    ready: bool,
+    store: Arc<StoreMemory>,
+    context_slots: Vec<ValuePair>,
+    local_headers: Vec<EntityHeader>,
+    /// The words of the request's heap.
+    heap: Vec<u64>,
+}
+
+// SAFETY: the pointers lead into memory that the frame owns or shares through an `Arc`, all of it
+// `Send` and `Sync`; it changes only through `&mut self`, and code that runs on `&self` only reads.
+unsafe impl Send for PreparedFrame {}
+// SAFETY: as above.
+unsafe impl Sync for PreparedFrame {}
+
+impl Clone for PreparedFrame {
+    /// The clone of a prepared frame is to be prepared anew: its vectors are elsewhere.
+    fn clone(&self) -> Self {
+        Self::new(Arc::clone(&self.store))
+    }
+}
+
+impl PreparedFrame {
+    /// A frame that is not prepared for any request.
+    pub fn new(store: Arc<StoreMemory>) -> Self {
+        Self {
+            frame: EMPTY_FRAME,
+            ready: false,
+            store,
+            context_slots: Vec::new(),
+            local_headers: Vec::new(),
+            heap: Vec::new(),
+        }
+    }
+
+    /// The memory that the frame leads to.
+    pub fn store(&self) -> &Arc<StoreMemory> {
+        &self.store
+    }
+
+    /// Forgets the request.
+    pub fn clear(&mut self) {
+        self.ready = false;
+    }
+
+    /// Prepares for a request. Allocates only while the frame's own memory grows to size.
+    ///
+    /// A request that names entities which neither it nor the store has cannot be prepared.
+    pub fn prepare(&mut self, parts: RequestParts<'_>) {
+        self.ready = false;
+        self.context_slots.clear();
+        self.context_slots.extend_from_slice(parts.context_slots);
+        self.local_headers.clear();
+        self.local_headers.extend_from_slice(parts.local_headers);
+        self.heap.clear();
+        self.heap.extend_from_slice(parts.heap.words());
+        if let Some(frame) = self.frame_of(parts) {
+            self.frame = frame;
+            self.ready = true;
+        }
+    }
+
+    fn frame_of(&self, parts: RequestParts<'_>) -> Option<Frame> {
+        let store = &*self.store;
+        let header = |id: EntityId| match id.is_local() {
+            true => self.local_headers.get(id.local_index()),
+            false => store.headers.get(id.index()),
+        };
+        header(parts.action)?;
+        store.ancestors.first()?;
+        let mut heaps = [store.heap.words(); SPACES];
+        heaps[Space::Request as usize] = &self.heap;
+        // Code that calls no builtin builds no value.
+        heaps[Space::Scratch as usize] = &NO_HEAP;
+        let context = heaps.get(parts.context.space())?;
+        context.get(parts.context.offset())?;
+        if parts.heap.space() != Space::Request || !parts.context.is_some() {
+            return None;
+        }
+        Some(Frame {
+            principal: u64::from(parts.principal.0),
+            resource: u64::from(parts.resource.0),
+            principal_header: header(parts.principal)?,
+            resource_header: header(parts.resource)?,
+            ancestors: store.ancestors.as_ptr(),
+            context_slots: self.context_slots.as_ptr(),
+            heaps: heaps.map(<[u64]>::as_ptr),
+            headers: [store.headers.as_ptr(), self.local_headers.as_ptr()],
+            action: u64::from(parts.action.0),
+            context: u64::from(parts.context.0),
+            attr_table: store.attr_table.as_ptr(),
+            attr_stride: store.attr_stride as u64,
+            attr_shapes: store.attr_shapes() as u64,
+            attr_complete: u64::from(store.attr_complete),
+            ..EMPTY_FRAME
+        })
+    }
+
+    /// Evaluates fused policies.
+    ///
+    /// What the code relies on must hold for the store and the request. `None` if the frame is not
+    /// prepared, or the code calls builtins: that needs a [`Session`](crate::Session).
+    #[inline]
+    pub fn run(&self, function: &FusedFunction) -> Option<FusedOutcomes> {
+        if !self.ready || function.calls_builtins() {
+            return None;
+        }
+        let code = function.entry();
+        let mut failed = 0;
+        // SAFETY: `code` is the entry of a function that this crate compiled with exactly this
+        // signature, and its memory lives as long as `function`. Code that calls no builtin writes
+        // to `failed` alone, so a frame behind a shared borrow may be passed. The frame's pointers
+        // are valid, as `prepare` made them from memory that `self` owns or shares and that has not
+        // changed since; what the code reads through them is as in `Session::run`.
+        let satisfied = unsafe { code((&raw const self.frame).cast_mut(), &raw mut failed) };
+        Some(FusedOutcomes { satisfied, failed })
+    }
+}
+
+/// What stands for a heap that no value refers to.
+static NO_HEAP: [u64; 1] = [0];
+
+const EMPTY_FRAME: Frame = Frame {
+    principal: 0,
+    resource: 0,
+    principal_header: ptr::null(),
+    resource_header: ptr::null(),
+    ancestors: ptr::null(),
+    context_slots: ptr::null(),
+    heaps: [ptr::null(); SPACES],
+    headers: [ptr::null(); 2],
+    action: 0,
+    context: 0,
+    attr_table: ptr::null(),
+    attr_stride: 0,
+    attr_shapes: 0,
+    attr_complete: 0,
+    builtins: ptr::null(),
+    host: ptr::null_mut(),
+    result_tag: 0,
+    result_word: 0,
+    broken: 0,
+};
