@@ -32,6 +32,7 @@
 #[doc = include_str!("../../README.md")]
 struct Readme;
 
+mod compile;
 mod conform;
 pub mod coverage;
 mod engine;
@@ -39,6 +40,7 @@ pub mod error;
 mod evaluate;
 mod index;
 pub mod interpreter;
+mod jobs;
 mod native;
 mod policies;
 pub mod request;
@@ -50,7 +52,8 @@ pub mod values;
 
 pub use cedar_policy::Decision;
 pub use engine::{
-    BuildError, Engine, EngineBuilder, InterpretedBecause, JitMode, Stats, Tier, UpdateError,
+    BuildError, CompileMode, Engine, EngineBuilder, InterpretedBecause, JitMode, Stats, Tier,
+    UpdateError,
 };
 pub use error::{ErrorKind, EvalError};
 pub use evaluate::{Evaluation, Scratch};
