@@ -242,6 +242,8 @@ faults! {
         FailureDroppedAfterForbid,
         /// Failures of the request before stay.
         StaleFailures,
+        /// A policy whose code is still to come is not evaluated.
+        PendingSkipped,
     }
     "runtime/src/error/witness.rs" {
         /// Attribute names are not escaped, so some errors get lost on the way to cedar-policy's.

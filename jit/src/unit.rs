@@ -60,6 +60,9 @@ pub enum CompileError {
     /// The code generator failed, or the system refused executable memory.
     #[error("code generation failed")]
     Backend(#[source] Box<ModuleError>),
+    /// The code generator panicked.
+    #[error("the code generator panicked")]
+    Panicked,
 }
 
 impl From<ModuleError> for CompileError {

@@ -391,9 +391,10 @@ fn run_one<H: Host>(
     let Some((entry, body)) = table.entry(policy) else {
         return;
     };
-    let code = body.code.as_ref();
+    let code = body.code.get();
     match code.and_then(|code| session.run(code, table.consts(entry))) {
         Some(outcome) => outcomes.add(policy, entry.effect, outcome),
+        None if planted(Fault::PendingSkipped) && body.code.is_pending() => {}
         None => pending.push(policy),
     }
 }

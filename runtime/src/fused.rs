@@ -6,16 +6,16 @@
 //! function. Until then, and for the policies posted under entities, each policy runs by itself.
 
 use crate::facts::{RequestFacts, StoreFacts, headed, subject};
+use crate::jobs;
 use crate::request::RequestValues;
 use crate::snapshot::{BoundRequest, Snapshot};
-use crate::symbols::SymbolTable;
 use cedarjit_frontend::hir::Effect;
 use cedarjit_ir::ids::{EntityId, PolicyIndex};
-use cedarjit_jit::{Compiler, FusedFunction, FusedPolicy, MAX_FUSED, Subject};
+use cedarjit_jit::{FusedFunction, FusedPolicy, MAX_FUSED, Subject};
 use foldhash::quality::RandomState;
 use std::hash::BuildHasher;
-use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::{Arc, OnceLock};
 
 /// How many buckets a snapshot has room for; requests beyond do without fused code.
 const BUCKETS: usize = 256;
@@ -23,8 +23,8 @@ const BUCKETS: usize = 256;
 /// How many places of the table are looked at for a bucket.
 const PROBES: usize = 8;
 
-/// How often a bucket is asked for before its policies are fused: compiling takes as long as some
-/// thousand decisions.
+/// How often a bucket is asked for before its policies are fused in the background: compiling takes
+/// as long as some ten thousand decisions.
 const HOT: u32 = 100;
 
 /// An id that no action has.
@@ -132,6 +132,12 @@ impl Snapshot {
         })
     }
 
+    fn fuse_bucket(&self, place: u32) -> Option<&Fused> {
+        let bucket = self.buckets.get(place)?;
+        let code = || self.fuse(bucket.key);
+        bucket.code.get_or_init(code).as_ref()
+    }
+
     fn fuse(&self, key: Key) -> Option<Fused> {
         let policies: Box<[PolicyIndex]> = {
             let action = key.action.unwrap_or(UNKNOWN_ACTION);
@@ -160,12 +166,8 @@ impl Snapshot {
             action: key.action,
             resource: key.resource,
         };
-        let symbols = SymbolTable {
-            columns: &self.columns,
-            interner: &self.interner,
-            shapes: self.store.shapes(),
-        };
-        let function = Compiler::new().ok()?.fuse(&fused, &symbols, &facts).ok()?;
+        let compiler = self.compilation.compiler()?;
+        let function = compiler.fuse(&fused, &self.symbols(), &facts).ok()?;
         Some(Fused {
             policies,
             permits,
@@ -181,28 +183,20 @@ impl BoundRequest {
     /// Whether there is fused code afterwards: there is none where the engine interprets, where no
     /// policy applies to the action, or where too many do.
     pub fn warm_up(&self) -> bool {
-        let bucket = self
-            .bucket
-            .and_then(|place| self.snapshot.buckets.get(place));
-        bucket.is_some_and(|bucket| self.code_of(bucket).is_some())
-    }
-
-    fn code_of<'a>(&'a self, bucket: &'a Bucket) -> Option<&'a Fused> {
-        let code = bucket.code.get_or_init(|| {
-            let native = self.snapshot.is_native();
-            native.then(|| self.snapshot.fuse(bucket.key)).flatten()
-        });
-        code.as_ref()
+        let fused = |place| self.snapshot.fuse_bucket(place);
+        self.bucket.and_then(fused).is_some()
     }
 
     /// The fused code for requests like this one, if there is some by now.
     #[inline]
     pub(crate) fn fused(&self) -> Option<&Fused> {
-        let bucket = self.snapshot.buckets.get(self.bucket?)?;
-        match bucket.code.get() {
-            Some(code) => code.as_ref(),
-            None => self.count(bucket),
-        }
+        let place = self.bucket?;
+        let bucket = self.snapshot.buckets.get(place)?;
+        let Some(code) = bucket.code.get() else {
+            self.count(bucket, place);
+            return None;
+        };
+        code.as_ref()
     }
 
     /// The policies of the fused code, if there is some; empty otherwise.
@@ -214,11 +208,17 @@ impl BoundRequest {
         code.map_or(&[], |fused| &fused.policies)
     }
 
+    /// Notes that the bucket was asked, and has its policies fused when that makes it hot.
     #[cold]
-    fn count<'a>(&'a self, bucket: &'a Bucket) -> Option<&'a Fused> {
-        if bucket.asked.fetch_add(1, Ordering::Relaxed) < HOT {
-            return None;
+    fn count(&self, bucket: &Bucket, place: u32) {
+        if bucket.asked.fetch_add(1, Ordering::Relaxed) != HOT {
+            return;
         }
-        self.code_of(bucket)
+        let snapshot = Arc::downgrade(&self.snapshot);
+        jobs::submit(move || {
+            if let Some(snapshot) = snapshot.upgrade() {
+                snapshot.fuse_bucket(place);
+            }
+        });
     }
 }

@@ -32,6 +32,7 @@
 #[doc = include_str!("../../README.md")]
 struct Readme;
 
+mod compile;
 mod conform;
 pub mod coverage;
 mod engine;
@@ -41,6 +42,7 @@ mod facts;
 mod fused;
 mod index;
 pub mod interpreter;
+mod jobs;
 mod native;
 mod outcomes;
 mod policies;
@@ -53,7 +55,8 @@ pub mod values;
 
 pub use cedar_policy::Decision;
 pub use engine::{
-    BuildError, Engine, EngineBuilder, InterpretedBecause, JitMode, Stats, Tier, UpdateError,
+    BuildError, CompileMode, Engine, EngineBuilder, InterpretedBecause, JitMode, Stats, Tier,
+    UpdateError,
 };
 pub use error::{ErrorKind, EvalError};
 pub use evaluate::{Evaluation, Scratch};

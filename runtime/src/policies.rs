@@ -1,6 +1,7 @@
 //! The policies of one snapshot: their shapes, compiled bodies and constants.
 
-use crate::symbols::{Columns, SymbolTable};
+use crate::compile::CodeCell;
+use crate::symbols::Columns;
 use cedarjit_frontend::hir::{BoundPolicy, Effect, Policy};
 use cedarjit_frontend::lower::{ConstValue, Constant, Lowered, lower};
 use cedarjit_frontend::schema::SchemaFacts;
@@ -12,7 +13,6 @@ use cedarjit_ir::interner::{CapacityError, Interner};
 use cedarjit_ir::pattern::Pattern;
 use cedarjit_ir::shape::ShapeTable;
 use cedarjit_ir::value::{Tag, Value};
-use cedarjit_jit::{CompileError, Compiler, Function};
 use foldhash::fast::RandomState;
 use hashbrown::HashMap;
 use std::sync::Arc;
@@ -23,8 +23,8 @@ type Map<K, V> = HashMap<K, V, RandomState>;
 #[derive(Clone, Debug)]
 pub(crate) struct SharedBody {
     pub(crate) body: Arc<Body>,
-    /// The code; `None` if the body is interpreted.
-    pub(crate) code: Option<Function>,
+    /// The code, which snapshots share.
+    pub(crate) code: Arc<CodeCell>,
 }
 
 /// What evaluation needs of a policy.
@@ -106,49 +106,14 @@ impl PolicyTable {
         Ok(table)
     }
 
-    /// Compiles every body that has no code yet, in one unit of code. Bodies that are too large
-    /// stay interpreted.
-    ///
-    /// # Errors
-    /// When code generation fails altogether; no body has new code then.
-    pub(crate) fn compile(
-        &mut self,
-        compiler: &Compiler,
-        symbols: &SymbolTable<'_>,
-    ) -> Result<(), CompileError> {
-        let pending: Vec<usize> = (0..self.bodies.len())
-            .filter(|i| {
-                self.bodies
-                    .get(*i)
-                    .is_some_and(|b| b.code.is_none() && compiler.check(&b.body).is_ok())
-            })
-            .collect();
-        let bodies: Vec<Arc<Body>> = pending
-            .iter()
-            .filter_map(|i| self.bodies.get(*i).map(|b| Arc::clone(&b.body)))
-            .collect();
-        if bodies.is_empty() {
-            return Ok(());
-        }
-        let bodies: Vec<&Body> = bodies.iter().map(|b| &**b).collect();
-        let functions = compiler.compile(&bodies, symbols)?;
-        for (i, function) in pending.into_iter().zip(functions) {
-            if let Some(body) = self.bodies.get_mut(i) {
-                body.code = Some(function);
-            }
-        }
-        Ok(())
-    }
-
-    /// Takes over the code of equal bodies from an earlier snapshot.
+    /// Shares the code, also what is still to come, of equal bodies of an earlier snapshot.
     pub(crate) fn reuse_code(&mut self, earlier: &PolicyTable) {
-        let known: Map<&Body, &Function> = earlier
-            .bodies
-            .iter()
-            .filter_map(|b| Some((&*b.body, b.code.as_ref()?)))
-            .collect();
+        let bodies = earlier.bodies.iter();
+        let known: Map<&Body, &Arc<CodeCell>> = bodies.map(|b| (&*b.body, &b.code)).collect();
         for body in &mut self.bodies {
-            body.code = known.get(&*body.body).map(|code| (*code).clone());
+            if let Some(code) = known.get(&*body.body) {
+                body.code = Arc::clone(code);
+            }
         }
     }
 }
@@ -184,7 +149,7 @@ impl Builder<'_> {
                 let id = BodyId::from_index(self.table.bodies.len());
                 self.table.bodies.push(SharedBody {
                     body: Arc::clone(&body),
-                    code: None,
+                    code: Arc::default(),
                 });
                 self.bodies.insert(body, id);
                 id

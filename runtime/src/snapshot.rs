@@ -1,5 +1,6 @@
 //! An immutable state of the engine: entities, policies, their index and code.
 
+use crate::compile::{Compilation, compiler};
 use crate::conform::conforms;
 use crate::engine::{BuildError, InterpretedBecause, JitMode, Stats, Tier};
 use crate::fused::BucketTable;
@@ -19,10 +20,10 @@ use cedarjit_ir::heap::HeapRef;
 use cedarjit_ir::ids::{BodyId, PolicyIndex, ShapeId};
 use cedarjit_ir::interner::Interner;
 use cedarjit_ir::value::Tag;
-use cedarjit_jit::{CompileError, Compiler, Listing, PreparedFrame, RequestParts};
+use cedarjit_jit::{Listing, PreparedFrame, RequestParts};
 use std::borrow::Cow;
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 /// One state of an engine.
 ///
@@ -37,8 +38,8 @@ pub struct Snapshot {
     pub(crate) index: Option<ScopeIndex>,
     pub(crate) buckets: BucketTable,
     pub(crate) schema: Option<Arc<EngineSchema>>,
-    tier: Tier,
-    stats: Stats,
+    pub(crate) compilation: Compilation,
+    load_time: Duration,
 }
 
 /// A schema, and what is known of its types.
@@ -87,31 +88,10 @@ impl Snapshot {
         if let Some(earlier) = earlier {
             table.reuse_code(&earlier.table);
         }
-        let compiling = Instant::now();
-        let symbols = SymbolTable {
-            columns: &columns,
-            interner: &interner,
-            shapes: store.shapes(),
-        };
-        let tier = compile(&mut table, &symbols, jit);
-        let compile_time = compiling.elapsed();
         fill_attr_table(&columns, &mut store);
         let index = index.then(|| ScopeIndex::build(&table.policies, &store));
-        let stats = Stats {
-            policies: table.policies.len(),
-            shapes: table.bodies.len(),
-            native_shapes: table.bodies.iter().filter(|b| b.code.is_some()).count(),
-            code_bytes: table
-                .bodies
-                .iter()
-                .filter_map(|b| b.code.as_ref())
-                .map(cedarjit_jit::Function::code_size)
-                .sum(),
-            entities: store.len(),
-            load_time: started.elapsed().saturating_sub(compile_time),
-            compile_time,
-        };
         Ok(Self {
+            compilation: Compilation::new(&table, jit),
             interner,
             store,
             table,
@@ -119,23 +99,48 @@ impl Snapshot {
             index,
             buckets: BucketTable::default(),
             schema,
-            tier,
-            stats,
+            load_time: started.elapsed(),
         })
     }
 
-    /// How this snapshot evaluates policies.
-    pub fn tier(&self) -> &Tier {
-        &self.tier
+    /// How this snapshot evaluates policies now.
+    pub fn tier(&self) -> Tier {
+        self.compilation.tier()
     }
 
-    pub(crate) fn is_native(&self) -> bool {
-        matches!(self.tier, Tier::Native)
+    /// What this snapshot came to, and how far code generation has got. O(shapes).
+    pub fn stats(&self) -> Stats {
+        let bodies = &self.table.bodies;
+        let (fused_buckets, fused_bytes) = self.buckets.stats();
+        let native = || bodies.iter().filter_map(|b| b.code.get());
+        let pending = bodies.iter().filter(|b| b.code.is_pending()).count();
+        Stats {
+            policies: self.table.policies.len(),
+            shapes: bodies.len(),
+            native_shapes: native().count(),
+            pending_shapes: if self.compilation.is_pending() {
+                pending
+            } else {
+                0
+            },
+            fused_buckets,
+            code_bytes: fused_bytes
+                + native()
+                    .map(cedarjit_jit::Function::code_size)
+                    .sum::<usize>(),
+            entities: self.store.len(),
+            load_time: self.load_time,
+            compile_time: self.compilation.time(),
+        }
     }
 
-    /// What building this snapshot came to.
-    pub fn stats(&self) -> &Stats {
-        &self.stats
+    /// The numbers that are baked into code.
+    pub(crate) fn symbols(&self) -> SymbolTable<'_> {
+        SymbolTable {
+            columns: &self.columns,
+            interner: &self.interner,
+            shapes: self.store.shapes(),
+        }
     }
 
     /// The schema that entities and requests are validated against.
@@ -195,15 +200,10 @@ impl Snapshot {
         let posting = postings(&self.table.policies, &self.store)
             .into_iter()
             .nth(position)?;
-        let symbols = SymbolTable {
-            columns: &self.columns,
-            interner: &self.interner,
-            shapes: self.store.shapes(),
-        };
-        let listing = Compiler::new()
-            .map_err(|e| InterpretedBecause::Unavailable(Arc::new(e)))
+        let listing = compiler()
+            .map_err(InterpretedBecause::Unavailable)
             .and_then(|c| {
-                c.listing(&body.body, &symbols)
+                c.listing(&body.body, &self.symbols())
                     .map_err(|e| InterpretedBecause::Failed(Arc::new(e)))
             });
         let consts = self.table.consts(entry);
@@ -222,21 +222,6 @@ impl Snapshot {
     pub fn interner(&self) -> &Interner {
         &self.interner
     }
-}
-
-/// Compiles what can be compiled, and says which tier that makes.
-fn compile(table: &mut PolicyTable, symbols: &SymbolTable<'_>, jit: JitMode) -> Tier {
-    let because = match jit {
-        JitMode::Off => InterpretedBecause::Asked,
-        JitMode::Auto => match Compiler::new() {
-            Err(error) => InterpretedBecause::Unavailable(Arc::new(error)),
-            Ok(compiler) => match table.compile(&compiler, symbols) {
-                Ok(()) => return Tier::Native,
-                Err(error) => InterpretedBecause::Failed(Arc::<CompileError>::new(error)),
-            },
-        },
-    };
-    Tier::Interpreted(because)
 }
 
 /// What the engine made of one policy.

@@ -4,8 +4,9 @@
 //! Looks into `/proc/self`; says that it skips where there is none.
 
 use cedar_policy::{Context, Entities, EntityUid, Request};
-use cedarjit::{Decision, Engine, Tier};
+use cedarjit::{CompileMode, Decision, Engine, Tier};
 use std::fs::read_to_string;
+use std::time::{Duration, Instant};
 
 /// How many engines are built and dropped.
 const ENGINES: usize = if cfg!(debug_assertions) { 300 } else { 10_000 };
@@ -59,10 +60,24 @@ fn request() -> Request {
     .unwrap()
 }
 
-fn build() -> Engine {
+/// Every third engine compiles in the background, and most of these are dropped before they have
+/// all their code.
+fn build(number: usize) -> Engine {
     let entities = Entities::from_json_str(ENTITIES, None).unwrap();
     let engine = Engine::builder().policies_str(POLICIES).entities(entities);
-    engine.build().unwrap()
+    let mode = match number % 3 {
+        1 => CompileMode::Background,
+        _ => CompileMode::Wait,
+    };
+    engine.compile(mode).build().unwrap()
+}
+
+/// Waits until what is compiled in the background for dropped engines is gone.
+fn settle(count_code: impl Fn() -> usize, expected: usize) {
+    let started = Instant::now();
+    while count_code() != expected && started.elapsed() < Duration::from_secs(30) {
+        std::thread::sleep(Duration::from_millis(5));
+    }
 }
 
 /// One test, since both look at the whole process.
@@ -78,11 +93,12 @@ fn engines_leave_nothing_behind_and_code_is_never_writable() {
     let code_of_program = count_code();
     let mut warm = None;
     for i in 0..ENGINES {
-        let engine = build();
+        let engine = build(i);
         let response = engine.is_authorized(&request);
         assert_eq!(response.decision(), Decision::Allow);
         drop(response);
         if i % WARM_UP == 0 {
+            engine.wait_native();
             let native = matches!(engine.tier(), Tier::Native);
             assert!(native, "{}", engine.tier());
             assert!(count_code() > code_of_program, "code must be mapped");
@@ -90,9 +106,11 @@ fn engines_leave_nothing_behind_and_code_is_never_writable() {
         }
         drop(engine);
         if i == WARM_UP {
+            settle(count_code, code_of_program);
             warm = usage();
         }
     }
+    settle(count_code, code_of_program);
     let (before, after) = (warm.unwrap(), usage().unwrap());
     println!("after {WARM_UP} and {ENGINES} engines: {before:?} and {after:?} KiB and mappings");
     assert_eq!(count_code(), code_of_program, "all code must be unmapped");

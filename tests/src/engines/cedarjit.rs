@@ -3,7 +3,7 @@
 use super::{Answer, Answers, EngineError, Given, Loaded, SchemaText, TestEngine, TestRequest};
 use super::{World, updates::updated};
 use ::cedarjit::coverage::Coverage;
-use ::cedarjit::{BoundRequest, Engine, EngineBuilder, Scratch, Snapshot};
+use ::cedarjit::{BoundRequest, CompileMode, Engine, EngineBuilder, Scratch, Snapshot};
 use cedar_policy::Response;
 use std::num::NonZero;
 use std::sync::Arc;
@@ -51,6 +51,8 @@ modes! {
     ObservedInterpreter = "observed-interpreter",
     /// An engine that came to the world by updates.
     Updated = "updated",
+    /// An engine that answers while its code is being generated, and after.
+    Background = "background",
     /// An engine that read policies, links, entities and schema from text itself.
     Texts = "texts",
 }
@@ -151,6 +153,11 @@ impl TestEngine for CedarjitEngine {
             true => Some(Ready::new(updated(world, with_schema(world))?)),
             false => None,
         };
+        // Last, so that the first requests come while code is being generated.
+        let background = match self.uses(&[Mode::Background]) && in_sample {
+            true => Some(in_background(world)?),
+            false => None,
+        };
         Ok(Box::new(LoadedCedarjit {
             modes: self.clone(),
             typed,
@@ -158,6 +165,7 @@ impl TestEngine for CedarjitEngine {
             texts,
             updated,
             fused: self.uses(&[Mode::Fused]) && in_sample,
+            background,
             asked: 0,
             coverage: Coverage::default(),
             scratch: Scratch::default(),
@@ -190,6 +198,17 @@ fn from_texts(world: &World) -> EngineBuilder {
         Some(links) => builder.links_json(links),
         None => builder,
     }
+}
+
+/// An engine whose code is being generated; of some worlds one that came to its state by updates,
+/// each of which takes over what there is of code.
+fn in_background(world: &World) -> Result<Ready, EngineError> {
+    let builder = with_schema(world).compile(CompileMode::Background);
+    if world.policies.num_of_policies().is_multiple_of(2) {
+        return Ok(Ready::new(updated(world, builder)?));
+    }
+    let builder = builder.policies(&world.policies);
+    Ready::build(builder.entities(world.entities.clone()))
 }
 
 /// An engine and its state.
@@ -239,6 +258,7 @@ struct LoadedCedarjit {
     updated: Option<Ready>,
     /// Whether fused code is asked: it is compiled for each bucket, however few its requests.
     fused: bool,
+    background: Option<Ready>,
     /// How many requests were asked.
     asked: usize,
     coverage: Coverage,
@@ -312,6 +332,7 @@ impl LoadedCedarjit {
         let evaluating = [
             (Mode::Untyped, untyped),
             (Mode::Updated, self.updated.as_ref()),
+            (Mode::Background, self.background.as_ref()),
         ];
         for (mode, ready) in evaluating {
             let Some(ready) = ready else {

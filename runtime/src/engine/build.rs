@@ -1,0 +1,260 @@
+//! What an engine is made of, and building it.
+
+use super::{CompileMode, Engine, JitMode, Shared, Source, start};
+use crate::snapshot::{EngineSchema, Parts, Snapshot};
+use crate::store::{Store, StoreError};
+use arc_swap::ArcSwap;
+use cedar_policy::entities_errors::EntitiesError;
+use cedar_policy::{Entities, PolicySet, Schema};
+use cedarjit_frontend::limits::{LimitError, check_entity_count};
+use cedarjit_frontend::load::{self, LoadError, ParseError, SchemaFormat};
+use cedarjit_ir::interner::{CapacityError, Interner};
+use std::sync::{Arc, Mutex};
+use std::time::Instant;
+
+/// Why an engine could not be built.
+#[derive(Debug, thiserror::Error)]
+pub enum BuildError {
+    /// Policies, links or a schema could not be read.
+    #[error(transparent)]
+    Parse(#[from] Box<ParseError>),
+    /// A policy is of a kind that this engine does not know, or too deep.
+    #[error(transparent)]
+    Load(#[from] Box<LoadError>),
+    /// The entities could not be read, or do not fit the schema.
+    #[error("the entities are not valid: {0}")]
+    Entities(#[source] Box<EntitiesError>),
+    /// The entities could not be stored.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// There is too much of something.
+    #[error(transparent)]
+    Capacity(#[from] CapacityError),
+    /// What came as values, not as text, exceeds a limit.
+    #[error(transparent)]
+    Limit(#[from] LimitError),
+}
+
+impl From<LoadError> for BuildError {
+    fn from(error: LoadError) -> Self {
+        BuildError::Load(Box::new(error))
+    }
+}
+
+impl From<ParseError> for BuildError {
+    fn from(error: ParseError) -> Self {
+        BuildError::Parse(Box::new(error))
+    }
+}
+
+/// Collects what an engine is made of.
+#[derive(Clone, Debug, Default)]
+pub struct EngineBuilder {
+    schema: Option<SchemaSource>,
+    policies: PolicySource,
+    links: Option<String>,
+    entities: EntitySource,
+    jit: JitMode,
+    compile: CompileMode,
+    unindexed: bool,
+}
+
+#[derive(Clone, Debug)]
+enum SchemaSource {
+    Schema(Box<Schema>),
+    Text(String, SchemaFormat),
+}
+
+#[derive(Clone, Debug, Default)]
+enum PolicySource {
+    #[default]
+    None,
+    Set(Box<PolicySet>),
+    Text(String),
+    Json(String),
+}
+
+#[derive(Clone, Debug, Default)]
+pub(super) enum EntitySource {
+    #[default]
+    None,
+    Entities(Entities),
+    Json(String),
+}
+
+/// What the texts that an embedder passes are called in errors.
+const POLICIES: &str = "policies";
+const LINKS: &str = "template links";
+const SCHEMA: &str = "schema";
+const ENTITIES: &str = "entities";
+
+impl EngineBuilder {
+    /// The schema. Entities must fit it, and it supplies the action entities.
+    ///
+    /// Given as text, by [`schema_str`](Self::schema_str) or [`schema_json`](Self::schema_json), it
+    /// also types the compiled code: cedar-policy's public API does not tell the types of
+    /// attributes.
+    #[must_use]
+    pub fn schema(mut self, schema: &Schema) -> Self {
+        self.schema = Some(SchemaSource::Schema(Box::new(schema.clone())));
+        self
+    }
+
+    /// The schema, in Cedar's schema syntax.
+    #[must_use]
+    pub fn schema_str(mut self, text: impl Into<String>) -> Self {
+        self.schema = Some(SchemaSource::Text(text.into(), SchemaFormat::Cedar));
+        self
+    }
+
+    /// The schema, in JSON.
+    #[must_use]
+    pub fn schema_json(mut self, text: impl Into<String>) -> Self {
+        self.schema = Some(SchemaSource::Text(text.into(), SchemaFormat::Json));
+        self
+    }
+
+    /// The policies, templates and links.
+    #[must_use]
+    pub fn policies(mut self, policies: &PolicySet) -> Self {
+        self.policies = PolicySource::Set(Box::new(policies.clone()));
+        self
+    }
+
+    /// The policies and templates, in Cedar's policy syntax. Each is named by its `@id` annotation,
+    /// or `policy0`, `policy1` … by position.
+    #[must_use]
+    pub fn policies_str(mut self, text: impl Into<String>) -> Self {
+        self.policies = PolicySource::Text(text.into());
+        self
+    }
+
+    /// The policies, templates and links, in Cedar's JSON policy format.
+    #[must_use]
+    pub fn policies_json(mut self, text: impl Into<String>) -> Self {
+        self.policies = PolicySource::Json(text.into());
+        self
+    }
+
+    /// Template links in JSON: `[{"template_id": …, "link_id": …, "args": {"?principal": …}}]`.
+    #[must_use]
+    pub fn links_json(mut self, text: impl Into<String>) -> Self {
+        self.links = Some(text.into());
+        self
+    }
+
+    /// The entities.
+    #[must_use]
+    pub fn entities(mut self, entities: Entities) -> Self {
+        self.entities = EntitySource::Entities(entities);
+        self
+    }
+
+    /// The entities, in Cedar's JSON entity format.
+    #[must_use]
+    pub fn entities_json(mut self, text: impl Into<String>) -> Self {
+        self.entities = EntitySource::Json(text.into());
+        self
+    }
+
+    /// Whether to generate code; by default where that is possible.
+    #[must_use]
+    pub fn jit(mut self, mode: JitMode) -> Self {
+        self.jit = mode;
+        self
+    }
+
+    /// When to generate code; by default before [`build`](Self::build) returns. In the background
+    /// the engine answers at once, and [`Engine::wait_native`] waits for the code.
+    #[must_use]
+    pub fn compile(mut self, mode: CompileMode) -> Self {
+        self.compile = mode;
+        self
+    }
+
+    /// Whether to index policies by scope; on by default. Without the index every decision visits
+    /// every policy of the action.
+    #[must_use]
+    pub fn index(mut self, on: bool) -> Self {
+        self.unindexed = !on;
+        self
+    }
+
+    /// Builds the engine. By default it waits until all code is generated, and uses several
+    /// processors for that; see [`compile`](Self::compile).
+    ///
+    /// # Errors
+    /// When a text cannot be read, the entities do not fit the schema, or there is too much of
+    /// something.
+    pub fn build(self) -> Result<Engine, BuildError> {
+        let started = Instant::now();
+        let schema = match self.schema {
+            None => None,
+            Some(SchemaSource::Schema(schema)) => Some(EngineSchema {
+                schema: *schema,
+                facts: None,
+            }),
+            Some(SchemaSource::Text(text, format)) => {
+                let loaded = load::load_schema(&text, format, SCHEMA)?;
+                Some(EngineSchema {
+                    schema: loaded.schema,
+                    facts: Some(loaded.facts),
+                })
+            }
+        };
+        let mut policies = match self.policies {
+            PolicySource::None => PolicySet::new(),
+            PolicySource::Set(set) => *set,
+            PolicySource::Text(text) => load::parse_policies(&text, POLICIES)?,
+            PolicySource::Json(text) => load::parse_policies_json(&text, POLICIES)?,
+        };
+        if let Some(links) = self.links {
+            load::link(&mut policies, &links, LINKS)?;
+        }
+        let entities = read_entities(self.entities, schema.as_ref().map(|s| &s.schema))?;
+        check_entity_count(entities.len())?;
+        let mut interner = Interner::new();
+        let store = Store::build(&entities, &mut interner)?;
+        drop(entities);
+        let source = Source {
+            policies,
+            jit: self.jit,
+            compile: self.compile,
+            index: !self.unindexed,
+        };
+        let snapshot = Snapshot::build(Parts {
+            interner,
+            store,
+            policies: &source.policies,
+            schema: schema.map(Arc::new),
+            jit: source.jit,
+            index: source.index,
+            earlier: None,
+            started,
+        })?;
+        let snapshot = Arc::new(snapshot);
+        start(&snapshot, source.compile);
+        Ok(Engine {
+            shared: Arc::new(Shared {
+                current: ArcSwap::new(snapshot),
+                source: Mutex::new(source),
+            }),
+        })
+    }
+}
+
+/// Reads entities, or checks those that are there already; adds the schema's actions.
+pub(super) fn read_entities(
+    source: EntitySource,
+    schema: Option<&Schema>,
+) -> Result<Entities, BuildError> {
+    let entities = match source {
+        EntitySource::None => Entities::from_entities([], schema),
+        EntitySource::Entities(entities) if schema.is_none() => return Ok(entities),
+        EntitySource::Entities(entities) => Entities::from_entities(entities, schema),
+        EntitySource::Json(text) => {
+            return Ok(load::parse_entities(&text, schema, ENTITIES)?);
+        }
+    };
+    entities.map_err(|error| BuildError::Entities(Box::new(error)))
+}
