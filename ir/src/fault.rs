@@ -232,6 +232,8 @@ faults! {
         FusedSkipsScoped,
     }
     "runtime/src/outcomes.rs" {
+        /// Deciding alone, no forbid is evaluated once a permit is satisfied.
+        PermitSettlesForbids,
         /// A fused forbid that fails is not recorded.
         FusedFailuresOfPermitsOnly,
         /// Forbids do not count if some policy failed.

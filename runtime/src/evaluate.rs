@@ -95,7 +95,16 @@ pub(crate) fn explain_failure(request: &BoundRequest, policy: PolicyIndex) -> (&
 struct Mode {
     indexed: bool,
     native: bool,
+    /// Whether policies are skipped that the decision does not depend on any more.
+    decision_only: bool,
 }
+
+/// Candidates from the index, natively.
+const NATIVE: Mode = Mode {
+    indexed: true,
+    native: true,
+    decision_only: false,
+};
 
 impl BoundRequest {
     /// The id of a policy of the snapshot.
@@ -129,14 +138,41 @@ impl BoundRequest {
     /// like this one are frequent enough to have fused code. The answer is the same; tests compare
     /// the two.
     pub fn evaluate_unfused<'a>(&'a self, scratch: &'a mut Scratch) -> Evaluation<'a> {
-        self.run(
-            scratch,
-            Mode {
-                indexed: true,
-                native: true,
-            },
-            (),
-        )
+        self.run(scratch, NATIVE, ())
+    }
+
+    /// Decides, and finds out no more than that takes.
+    ///
+    /// The decision is that of [`evaluate`](Self::evaluate). Which policies determine it is not
+    /// found, nor which would fail: once a forbid is satisfied no further policy is evaluated, and
+    /// once a permit is, no further permit.
+    #[inline]
+    pub fn decide(&self, scratch: &mut Scratch) -> Decision {
+        if let Some(fused) = self.fused()
+            && let Some(outcomes) = self.frame.run(&fused.function)
+        {
+            let forbidden = outcomes.satisfied & !fused.permits != 0;
+            let scoped = self
+                .snapshot
+                .index
+                .as_ref()
+                .is_some_and(ScopeIndex::has_scoped);
+            if forbidden || !scoped {
+                return match outcomes.satisfied != 0 && !forbidden {
+                    true => Decision::Allow,
+                    false => Decision::Deny,
+                };
+            }
+        }
+        self.decide_unfused(scratch)
+    }
+
+    fn decide_unfused(&self, scratch: &mut Scratch) -> Decision {
+        let mode = Mode {
+            decision_only: true,
+            ..NATIVE
+        };
+        self.run(scratch, mode, ()).decision()
     }
 
     /// Evaluates as [`evaluate`](Self::evaluate) does, without asking the scope index: every policy
@@ -146,7 +182,7 @@ impl BoundRequest {
             scratch,
             Mode {
                 indexed: false,
-                native: true,
+                ..NATIVE
             },
             (),
         )
@@ -160,6 +196,7 @@ impl BoundRequest {
             Mode {
                 indexed: false,
                 native: false,
+                ..NATIVE
             },
             (),
         )
@@ -173,14 +210,7 @@ impl BoundRequest {
         scratch: &'a mut Scratch,
         coverage: &mut Coverage,
     ) -> Evaluation<'a> {
-        self.run(
-            scratch,
-            Mode {
-                indexed: true,
-                native: true,
-            },
-            coverage,
-        )
+        self.run(scratch, NATIVE, coverage)
     }
 
     /// As [`interpret`](Self::interpret), and counts what the interpreter did.
@@ -350,6 +380,9 @@ impl BoundRequest {
             return self.candidates(mode, |policy| pending.push(policy));
         };
         self.candidates(mode, |policy| {
+            if mode.decision_only && outcomes.settle(table.effect(policy)) {
+                return;
+            }
             run_one(table, policy, &mut session, outcomes, pending);
         });
     }

@@ -69,6 +69,18 @@ impl Outcomes {
         self.fused.forbids != 0 || !self.forbids.is_empty()
     }
 
+    /// Whether a policy of this effect cannot change the decision any more.
+    #[inline]
+    pub(crate) fn settle(&self, effect: Effect) -> bool {
+        let forbidden = self.is_forbidden();
+        let permitted = self.fused.permits != 0 || !self.permits.is_empty();
+        match effect {
+            Effect::Forbid if planted(Fault::PermitSettlesForbids) => forbidden || permitted,
+            Effect::Forbid => forbidden,
+            Effect::Permit => forbidden || permitted,
+        }
+    }
+
     /// Allow if and only if a permit is satisfied and no forbid is.
     #[inline]
     pub(crate) fn decision(&self) -> Decision {

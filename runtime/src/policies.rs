@@ -52,6 +52,13 @@ impl PolicyTable {
         Some((entry, self.bodies.get(entry.body.index())?))
     }
 
+    /// What a satisfied policy does.
+    #[inline]
+    pub(crate) fn effect(&self, policy: PolicyIndex) -> Effect {
+        let entry = self.entries.get(policy.index());
+        entry.map_or(Effect::Permit, |entry| entry.effect)
+    }
+
     pub(crate) fn consts(&self, entry: &Entry) -> &[u64] {
         self.consts.get(entry.consts as usize..).unwrap_or(&[])
     }

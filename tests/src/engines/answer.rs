@@ -140,6 +140,8 @@ pub enum Given<'a> {
     },
     /// An answer.
     Answer(Answer),
+    /// The decision alone, from an entry point that finds out no more.
+    Decision(Decision),
     /// The request was refused.
     Refused(EngineError),
 }
@@ -155,6 +157,11 @@ impl From<Given<'_>> for Verdict {
         match given {
             Given::Evaluation { evaluation, .. } => Ok(evaluation.into()),
             Given::Answer(answer) => Ok(answer),
+            Given::Decision(decision) => Ok(Answer {
+                decision,
+                reasons: BTreeSet::new(),
+                errors: BTreeMap::new(),
+            }),
             Given::Refused(error) => Err(error),
         }
     }
@@ -168,6 +175,7 @@ impl Given<'_> {
                 same_evaluation(*evaluation, *texts, expected)
             }
             (Self::Answer(answer), Ok(expected)) => answer == expected,
+            (Self::Decision(decision), Ok(expected)) => *decision == expected.decision,
             (Self::Refused(_), Err(_)) => true,
             _ => false,
         }

@@ -35,6 +35,8 @@ modes! {
     Native = "native",
     /// Code of all policies of a bucket of requests, fused.
     Fused = "fused",
+    /// The decision alone, from fused code or each policy's own.
+    Decide = "decide",
     /// The same code on every policy of the action.
     IndexOff = "index-off",
     /// The interpreter.
@@ -117,6 +119,7 @@ impl TestEngine for CedarjitEngine {
         let typed = self.uses(&[
             Mode::Native,
             Mode::Fused,
+            Mode::Decide,
             Mode::IndexOff,
             Mode::Interpreter,
             Mode::Strings,
@@ -322,6 +325,13 @@ impl LoadedCedarjit {
             };
             answers(mode.name(), given);
             texts = false;
+        }
+        if self.has(Mode::Decide) {
+            let given = match &bound {
+                Ok(bound) => Given::Decision(bound.decide(&mut self.scratch)),
+                Err(error) => Given::Refused(error.clone()),
+            };
+            answers(Mode::Decide.name(), given);
         }
     }
 
