@@ -94,7 +94,7 @@ impl<'a> Evaluation<'a> {
 
     /// The ids of the policies that determined the decision, in no particular order.
     pub fn reasons(self) -> impl ExactSizeIterator<Item = &'a str> + Clone {
-        let policies = &self.request.snapshot.table.policies;
+        let policies = self.request.snapshot.table.policies();
         self.outcomes
             .reasons()
             .iter()
@@ -114,7 +114,7 @@ impl<'a> Evaluation<'a> {
 
     /// The ids of the policies whose evaluation failed, in no particular order.
     pub fn failed(self) -> impl ExactSizeIterator<Item = &'a str> + Clone {
-        let policies = &self.request.snapshot.table.policies;
+        let policies = self.request.snapshot.table.policies();
         self.outcomes
             .failed
             .iter()
@@ -133,7 +133,7 @@ impl<'a> Evaluation<'a> {
 
 /// The id of a policy that failed, and why it did.
 pub(crate) fn explain_failure(request: &BoundRequest, policy: PolicyIndex) -> (&str, EvalError) {
-    let Some(bound) = request.snapshot.table.policies.get(policy.index()) else {
+    let Some(bound) = request.snapshot.table.policies().get(policy.index()) else {
         return ("", EvalError::Unexplained);
     };
     let mut space = ScratchSpace::new();
@@ -230,7 +230,7 @@ impl BoundRequest {
         coverage: &mut Coverage,
     ) -> Evaluation<'a> {
         scratch.outcomes.clear();
-        let count = self.snapshot.table.policies.len();
+        let count = self.snapshot.table.policies().len();
         let every = (0..count).map(PolicyIndex::from_index);
         scratch.interpret.extend(every);
         self.run_interpreter(scratch, coverage);
@@ -279,7 +279,7 @@ impl BoundRequest {
             Some(index) if mode.indexed => index.candidates(self.query(), visit),
             _ => {
                 let action = self.values.action();
-                for (i, policy) in table.policies.iter().enumerate() {
+                for (i, policy) in table.policies().iter().enumerate() {
                     if action_matches(&policy.policy.action, action, store) {
                         visit(PolicyIndex::from_index(i));
                     }
@@ -360,7 +360,7 @@ impl BoundRequest {
             ..
         } = scratch;
         for policy in interpret.drain(..) {
-            let Some(bound) = self.snapshot.table.policies.get(policy.index()) else {
+            let Some(bound) = self.snapshot.table.policies().get(policy.index()) else {
                 continue;
             };
             space.clear();

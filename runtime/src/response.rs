@@ -74,7 +74,7 @@ impl<'a> Diagnostics<'a> {
             Inner::Refused(_) => None,
         };
         decided.into_iter().flat_map(|(request, outcomes)| {
-            let policies = &request.snapshot.table.policies;
+            let policies = request.snapshot.table.policies();
             outcomes
                 .reasons()
                 .iter()
