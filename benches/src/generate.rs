@@ -274,9 +274,11 @@ pub fn links(count: usize, names: Names) -> Generated {
     Generated {
         policies: COMMON.into(),
         entities: Value::Array(entities.collect()).to_string(),
-        links: links_json((0..count).map(pair).map(|(user, doc)| {
-            ("policy0", uid("User", user), uid("Doc", doc))
-        })),
+        links: links_json(
+            (0..count)
+                .map(pair)
+                .map(|(user, doc)| ("policy0", uid("User", user), uid("Doc", doc))),
+        ),
         requests: vec![RequestText {
             principal: uid("User", 0),
             action: "Action::\"view\"".into(),

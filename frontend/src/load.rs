@@ -7,10 +7,12 @@
 mod arity;
 mod convert;
 mod error;
+mod links;
 mod schema;
 mod text;
 
 pub use error::{LoadError, LoadErrorKind, ParseError, ParseErrorKind, Place};
+pub use links::{PlainLink, PlainUid, plain_links};
 pub use schema::{LoadedSchema, SchemaFormat, load_schema, parse_entities, parse_schema};
 pub use text::{
     guard_json_depth, guard_policy_text, guard_schema_text, link, link_by_position, parse_policies,
@@ -20,11 +22,110 @@ pub use text::{
 use crate::hir::{BoundPolicy, EntityRef, Policy, Slot, SlotBindings};
 use crate::limits::{check_chains, with_big_stack};
 use cedar_policy::{PolicySet, Template};
+use cedarjit_ir::fault::{Fault, planted};
 use cedarjit_ir::interner::Interner;
-use std::collections::HashMap;
 use std::sync::Arc;
 
-/// Loads every static policy and link of a policy set, in the order of their ids.
+/// The policies of an engine.
+#[derive(Clone, Debug, Default)]
+pub struct LoadedPolicies {
+    /// All templates, in the order of their ids.
+    pub templates: Vec<Arc<Policy>>,
+    /// Static policies and links, in the order of their ids.
+    pub policies: Vec<BoundPolicy>,
+}
+
+impl LoadedPolicies {
+    /// The template with this id. O(log n).
+    pub fn template(&self, id: &str) -> Option<&Arc<Policy>> {
+        let found = self.templates.binary_search_by(|t| t.id.as_str().cmp(id));
+        self.templates.get(found.ok()?)
+    }
+
+    /// The position of the static policy or link with this id, or where it would be. O(log n).
+    ///
+    /// # Errors
+    /// When there is none; the error is where it would be.
+    pub fn find(&self, id: &str) -> Result<usize, usize> {
+        self.policies.binary_search_by(|p| p.id.as_str().cmp(id))
+    }
+
+    /// Adds links to the policies. O(n log n), without looking at any text of a policy.
+    ///
+    /// The ids of the links must be new.
+    ///
+    /// # Errors
+    /// When a template is missing, a link does not bind its slots, or there are too many distinct
+    /// names.
+    pub fn add_links<'a>(
+        &mut self,
+        links: impl IntoIterator<Item = NewLink<'a>>,
+        interner: &mut Interner,
+    ) -> Result<(), LoadError> {
+        for link in links {
+            let policy = self.new_link(&link, interner);
+            let policy = policy.map_err(|kind| LoadError::new(link.id, kind, None))?;
+            self.policies.push(policy);
+        }
+        self.policies.sort_unstable_by(|a, b| a.id.cmp(&b.id));
+        self.policies.shrink_to_fit();
+        Ok(())
+    }
+
+    fn new_link(
+        &self,
+        link: &NewLink<'_>,
+        interner: &mut Interner,
+    ) -> Result<BoundPolicy, LoadErrorKind> {
+        let NewLink { id, template, .. } = *link;
+        let Some(body) = self.template(template) else {
+            let template = template.into();
+            return Err(LoadErrorKind::NoTemplate { template });
+        };
+        let mut entity = |uid: Option<(&str, &str)>| {
+            uid.map(|(ty, eid)| interner.intern_entity(ty, eid))
+                .transpose()
+        };
+        let mut slots = SlotBindings {
+            principal: entity(link.principal)?,
+            resource: entity(link.resource)?,
+        };
+        if planted(Fault::PlainSlotsExchanged)
+            && link.principal.is_some()
+            && link.resource.is_some()
+        {
+            std::mem::swap(&mut slots.principal, &mut slots.resource);
+        }
+        linked(id, body, slots)
+    }
+}
+
+/// A link to be made.
+#[derive(Clone, Copy, Debug)]
+pub struct NewLink<'a> {
+    /// The link's id.
+    pub id: &'a str,
+    /// The template's id.
+    pub template: &'a str,
+    /// Type and id of the entity for `?principal`.
+    pub principal: Option<(&'a str, &'a str)>,
+    /// Type and id of the entity for `?resource`.
+    pub resource: Option<(&'a str, &'a str)>,
+}
+
+impl<'a> From<&'a PlainLink<'_>> for NewLink<'a> {
+    fn from(link: &'a PlainLink<'_>) -> Self {
+        let uid = |uid: &'a PlainUid<'_>| (uid.ty(), uid.eid());
+        Self {
+            id: &link.id,
+            template: &link.template,
+            principal: link.principal.as_ref().map(uid),
+            resource: link.resource.as_ref().map(uid),
+        }
+    }
+}
+
+/// Loads every template, static policy and link of a policy set.
 ///
 /// All links of a template share one [`Policy`]. Templates without links are loaded too, so that
 /// what is wrong with them is known before the first link.
@@ -32,33 +133,48 @@ use std::sync::Arc;
 /// # Errors
 /// When a policy or template uses something unknown, is too deep, or mentions too many distinct
 /// names; the error names it.
+pub fn load_policies(
+    policies: &PolicySet,
+    interner: &mut Interner,
+) -> Result<LoadedPolicies, LoadError> {
+    with_big_stack(|| {
+        let mut templates: Vec<_> = policies.templates().collect();
+        templates.sort_unstable_by(|a, b| a.id().cmp(b.id()));
+        let mut loaded = LoadedPolicies {
+            templates: Vec::with_capacity(templates.len()),
+            policies: Vec::with_capacity(policies.num_of_policies()),
+        };
+        for template in templates {
+            loaded.templates.push(template_body(template, interner)?);
+        }
+        let mut all: Vec<_> = policies.policies().collect();
+        all.sort_unstable_by(|a, b| a.id().cmp(b.id()));
+        for policy in all {
+            let policy = match policy.template_id().map(AsRef::<str>::as_ref) {
+                None => static_policy(policy, interner)?,
+                Some(template) => match loaded.template(template) {
+                    Some(body) => bind(policy, body, interner)?,
+                    None => {
+                        let template = template.into();
+                        return Err(failure(policy, LoadErrorKind::NoTemplate { template }));
+                    }
+                },
+            };
+            loaded.policies.push(policy);
+        }
+        Ok(loaded)
+    })?
+}
+
+/// As [`load_policies`], without the templates.
+///
+/// # Errors
+/// As [`load_policies`].
 pub fn load_policy_set(
     policies: &PolicySet,
     interner: &mut Interner,
 ) -> Result<Vec<BoundPolicy>, LoadError> {
-    with_big_stack(|| {
-        let mut templates: Vec<_> = policies.templates().collect();
-        templates.sort_unstable_by(|a, b| a.id().cmp(b.id()));
-        let mut bodies = HashMap::with_capacity(templates.len());
-        for template in templates {
-            bodies.insert(template.id(), template_body(template, interner)?);
-        }
-        let mut all: Vec<_> = policies.policies().collect();
-        all.sort_unstable_by(|a, b| a.id().cmp(b.id()));
-        all.into_iter()
-            .map(|policy| match policy.template_id() {
-                None => static_policy(policy, interner),
-                Some(template) => match bodies.get(template) {
-                    Some(body) => bind(policy, body, interner),
-                    None => {
-                        let template: &str = template.as_ref();
-                        let template = template.into();
-                        Err(failure(policy, LoadErrorKind::NoTemplate { template }))
-                    }
-                },
-            })
-            .collect()
-    })?
+    Ok(load_policies(policies, interner)?.policies)
 }
 
 /// Loads one static policy.
@@ -163,6 +279,12 @@ fn bind(
 ) -> Result<BoundPolicy, LoadError> {
     let values = link.template_links().unwrap_or_default();
     let slots = convert::bindings(&values, interner).map_err(|kind| failure(link, kind))?;
+    let id: &str = link.id().as_ref();
+    linked(id, body, slots).map_err(|kind| failure(link, kind))
+}
+
+/// The link with this id of a template, if it binds exactly the template's slots.
+fn linked(id: &str, body: &Arc<Policy>, slots: SlotBindings) -> Result<BoundPolicy, LoadErrorKind> {
     let needs = |slot| {
         let scopes = [&body.principal, &body.resource];
         let mut mentioned = scopes.into_iter().filter_map(|scope| scope.entity());
@@ -171,9 +293,8 @@ fn bind(
     let fits = |slot| slots.get(slot).is_some() == needs(slot);
     if !fits(Slot::Principal) || !fits(Slot::Resource) {
         let template = body.id.clone();
-        return Err(failure(link, LoadErrorKind::Slots { template }));
+        return Err(LoadErrorKind::Slots { template });
     }
-    let id: &str = link.id().as_ref();
     Ok(BoundPolicy {
         id: id.into(),
         policy: Arc::clone(body),

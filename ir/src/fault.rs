@@ -45,6 +45,10 @@ macro_rules! faults {
 }
 
 faults! {
+    "frontend/src/load.rs" {
+        /// A link read from a file of links that binds both slots has them exchanged.
+        PlainSlotsExchanged,
+    }
     "frontend/src/load/convert.rs" {
         /// Every clause is taken for what the first one is, `when` or `unless`.
         LaterClauseKind,
@@ -98,6 +102,10 @@ faults! {
         ConstantsShared,
         /// Patterns that differ only in where their wildcards are become one.
         PatternByText,
+    }
+    "runtime/src/engine/update.rs" {
+        /// In place of a policy that is removed, its neighbour goes.
+        NeighbourRemoved,
     }
     "runtime/src/symbols.rs" {
         /// The values of a record literal are stored in the order in which they are written.

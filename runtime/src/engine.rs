@@ -35,6 +35,7 @@ struct Shared {
 
 #[derive(Clone)]
 struct Source {
+    /// Templates and static policies. Links are many, and all there is to them is in the snapshot.
     policies: PolicySet,
     jit: JitMode,
     compile: CompileMode,

@@ -78,7 +78,7 @@ impl<'a> Evaluation<'a> {
 
 /// The id of a policy that failed, and why it did.
 pub(crate) fn explain_failure(request: &BoundRequest, policy: PolicyIndex) -> (&str, EvalError) {
-    let Some(bound) = request.snapshot.table.policies.get(policy.index()) else {
+    let Some(bound) = request.snapshot.table.policies().get(policy.index()) else {
         return ("", EvalError::Unexplained);
     };
     let mut space = ScratchSpace::new();
@@ -109,7 +109,7 @@ const NATIVE: Mode = Mode {
 impl BoundRequest {
     /// The id of a policy of the snapshot.
     pub(crate) fn policy_id(&self, policy: PolicyIndex) -> &str {
-        let policies = &self.snapshot.table.policies;
+        let policies = self.snapshot.table.policies();
         policies.get(policy.index()).map_or("", |p| p.id.as_str())
     }
 
@@ -222,7 +222,7 @@ impl BoundRequest {
         coverage: &mut Coverage,
     ) -> Evaluation<'a> {
         scratch.outcomes.clear();
-        let count = self.snapshot.table.policies.len();
+        let count = self.snapshot.table.policies().len();
         let every = (0..count).map(PolicyIndex::from_index);
         scratch.interpret.extend(every);
         self.run_interpreter(scratch, coverage);
@@ -271,7 +271,7 @@ impl BoundRequest {
             Some(index) if mode.indexed => index.candidates(self.query(), visit),
             _ => {
                 let action = self.values.action();
-                for (i, policy) in table.policies.iter().enumerate() {
+                for (i, policy) in table.policies().iter().enumerate() {
                     if action_matches(&policy.policy.action, action, store) {
                         visit(PolicyIndex::from_index(i));
                     }
@@ -397,7 +397,7 @@ impl BoundRequest {
             ..
         } = scratch;
         for policy in interpret.drain(..) {
-            let Some(bound) = self.snapshot.table.policies.get(policy.index()) else {
+            let Some(bound) = self.snapshot.table.policies().get(policy.index()) else {
                 continue;
             };
             space.clear();

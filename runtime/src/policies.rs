@@ -3,6 +3,7 @@
 use crate::compile::CodeCell;
 use crate::symbols::Columns;
 use cedarjit_frontend::hir::{BoundPolicy, Effect, Policy};
+use cedarjit_frontend::load::LoadedPolicies;
 use cedarjit_frontend::lower::{ConstValue, Constant, Lowered, lower};
 use cedarjit_frontend::schema::SchemaFacts;
 use cedarjit_ir::expr::Body;
@@ -39,7 +40,8 @@ pub(crate) struct Entry {
 /// All policies of a snapshot.
 #[derive(Debug, Default)]
 pub(crate) struct PolicyTable {
-    pub(crate) policies: Vec<BoundPolicy>,
+    /// The text of templates, static policies and links, each in the order of their ids.
+    pub(crate) loaded: LoadedPolicies,
     pub(crate) entries: Vec<Entry>,
     pub(crate) bodies: Vec<SharedBody>,
     pub(crate) consts: Vec<u64>,
@@ -47,6 +49,12 @@ pub(crate) struct PolicyTable {
 }
 
 impl PolicyTable {
+    /// Static policies and links, by [`PolicyIndex`].
+    #[inline]
+    pub(crate) fn policies(&self) -> &[BoundPolicy] {
+        &self.loaded.policies
+    }
+
     pub(crate) fn entry(&self, policy: PolicyIndex) -> Option<(&Entry, &SharedBody)> {
         let entry = self.entries.get(policy.index())?;
         Some((entry, self.bodies.get(entry.body.index())?))
@@ -68,7 +76,7 @@ impl PolicyTable {
     /// `facts` must hold for the entities. Constants that are sets, records or IP addresses go to `heap`. Lowering happens once for
     /// each template, however many links it has.
     pub(crate) fn build(
-        policies: Vec<BoundPolicy>,
+        policies: LoadedPolicies,
         interner: &Interner,
         facts: Option<&SchemaFacts>,
         heap: &mut Heap,
@@ -85,7 +93,7 @@ impl PolicyTable {
             heap,
             shapes,
         };
-        for policy in &policies {
+        for policy in &policies.policies {
             let (body, lowered) = builder.shape(&policy.policy, columns)?;
             let mut consts =
                 u32::try_from(builder.table.consts.len()).map_err(|_| CapacityError {
@@ -109,7 +117,9 @@ impl PolicyTable {
             });
         }
         let mut table = builder.table;
-        table.policies = policies;
+        table.loaded = policies;
+        table.entries.shrink_to_fit();
+        table.consts.shrink_to_fit();
         Ok(table)
     }
 

@@ -11,7 +11,7 @@ use crate::store::Store;
 use crate::symbols::{Columns, SymbolTable, fill_attr_table};
 use cedar_policy::{Request, Schema};
 use cedarjit_frontend::hir::BoundPolicy;
-use cedarjit_frontend::load::load_policy_set;
+use cedarjit_frontend::load::LoadedPolicies;
 use cedarjit_frontend::schema::SchemaFacts;
 use cedarjit_ir::abi::ValuePair;
 use cedarjit_ir::expr::Body;
@@ -52,9 +52,10 @@ pub(crate) struct EngineSchema {
 
 /// What a snapshot is made from.
 pub(crate) struct Parts<'a> {
+    /// What `store` and `policies` are made of.
     pub(crate) interner: Interner,
     pub(crate) store: Store,
-    pub(crate) policies: &'a cedar_policy::PolicySet,
+    pub(crate) policies: LoadedPolicies,
     pub(crate) schema: Option<Arc<EngineSchema>>,
     pub(crate) jit: JitMode,
     pub(crate) index: bool,
@@ -66,7 +67,7 @@ pub(crate) struct Parts<'a> {
 impl Snapshot {
     pub(crate) fn build(parts: Parts<'_>) -> Result<Self, BuildError> {
         let Parts {
-            mut interner,
+            interner,
             mut store,
             policies,
             schema,
@@ -76,7 +77,6 @@ impl Snapshot {
             started,
         } = parts;
         debug_assert_eq!(store.identity(), interner.identity());
-        let policies = load_policy_set(policies, &mut interner)?;
         store.extend_to(&interner);
         let mut columns = earlier.map_or_else(Columns::default, |e| e.columns.clone());
         let facts = schema
@@ -89,7 +89,7 @@ impl Snapshot {
             table.reuse_code(&earlier.table);
         }
         fill_attr_table(&columns, &mut store);
-        let index = index.then(|| ScopeIndex::build(&table.policies, &store));
+        let index = index.then(|| ScopeIndex::build(table.policies(), &store));
         Ok(Self {
             compilation: Compilation::new(&table, jit),
             interner,
@@ -115,7 +115,7 @@ impl Snapshot {
         let native = || bodies.iter().filter_map(|b| b.code.get());
         let pending = bodies.iter().filter(|b| b.code.is_pending()).count();
         Stats {
-            policies: self.table.policies.len(),
+            policies: self.table.policies().len(),
             shapes: bodies.len(),
             native_shapes: native().count(),
             pending_shapes: if self.compilation.is_pending() {
@@ -150,7 +150,7 @@ impl Snapshot {
 
     /// The policies, static ones and links.
     pub fn policies(&self) -> impl ExactSizeIterator<Item = &BoundPolicy> {
-        self.table.policies.iter()
+        self.table.policies().iter()
     }
 
     /// Binds a request: looks up its uids and interns its context.
@@ -188,8 +188,8 @@ impl Snapshot {
     /// # Errors
     /// When code cannot be generated for it.
     pub fn explain(&self, id: &str) -> Option<Explanation<'_>> {
-        let position = self.table.policies.iter().position(|p| p.id == id)?;
-        let policy = self.table.policies.get(position)?;
+        let position = self.table.loaded.find(id).ok()?;
+        let policy = self.table.policies().get(position)?;
         let (entry, body) = self.table.entry(PolicyIndex::from_index(position))?;
         let sharers = self
             .table
@@ -197,7 +197,7 @@ impl Snapshot {
             .iter()
             .filter(|e| e.body == entry.body)
             .count();
-        let posting = postings(&self.table.policies, &self.store)
+        let posting = postings(self.table.policies(), &self.store)
             .into_iter()
             .nth(position)?;
         let listing = compiler()

@@ -5,7 +5,7 @@ use crate::snapshot::{EngineSchema, Parts, Snapshot};
 use crate::store::{Store, StoreError};
 use arc_swap::ArcSwap;
 use cedar_policy::entities_errors::EntitiesError;
-use cedar_policy::{Entities, PolicySet, Schema};
+use cedar_policy::{Entities, Policy, PolicySet, Schema};
 use cedarjit_frontend::limits::{LimitError, check_entity_count};
 use cedarjit_frontend::load::{self, LoadError, ParseError, SchemaFormat};
 use cedarjit_ir::interner::{CapacityError, Interner};
@@ -208,16 +208,23 @@ impl EngineBuilder {
             PolicySource::Text(text) => load::parse_policies(&text, POLICIES)?,
             PolicySource::Json(text) => load::parse_policies_json(&text, POLICIES)?,
         };
-        if let Some(links) = self.links {
-            load::link(&mut policies, &links, LINKS)?;
-        }
+        let links = self.links.unwrap_or_default();
+        let links = match load::plain_links(&policies, &links) {
+            Some(links) => links,
+            None => {
+                load::link(&mut policies, &links, LINKS)?;
+                Vec::new()
+            }
+        };
         let entities = read_entities(self.entities, schema.as_ref().map(|s| &s.schema))?;
         check_entity_count(entities.len())?;
         let mut interner = Interner::new();
         let store = Store::build(&entities, &mut interner)?;
         drop(entities);
+        let mut loaded = load::load_policies(&policies, &mut interner)?;
+        loaded.add_links(links.iter().map(Into::into), &mut interner)?;
         let source = Source {
-            policies,
+            policies: without_links(policies),
             jit: self.jit,
             compile: self.compile,
             index: !self.unindexed,
@@ -225,7 +232,7 @@ impl EngineBuilder {
         let snapshot = Snapshot::build(Parts {
             interner,
             store,
-            policies: &source.policies,
+            policies: loaded,
             schema: schema.map(Arc::new),
             jit: source.jit,
             index: source.index,
@@ -241,6 +248,22 @@ impl EngineBuilder {
             }),
         })
     }
+}
+
+/// The templates and static policies of a set.
+pub(super) fn without_links(set: PolicySet) -> PolicySet {
+    if set.policies().all(Policy::is_static) {
+        return set;
+    }
+    let mut rest = PolicySet::new();
+    for template in set.templates() {
+        // Nothing is added that was not in one set before, under ids of its own.
+        let _ = rest.add_template(template.clone());
+    }
+    for policy in set.policies().filter(|policy| policy.is_static()) {
+        let _ = rest.add(policy.clone());
+    }
+    rest
 }
 
 /// Reads entities, or checks those that are there already; adds the schema's actions.
