@@ -18,6 +18,19 @@ pub struct Example {
     pub schema: Schema,
     /// The requests, validated.
     pub requests: Vec<Request>,
+    /// The requests as clients send them.
+    pub texts: Vec<RequestText>,
+    /// The schema's text.
+    pub schema_text: String,
+}
+
+/// A request as a client sends it.
+#[derive(Debug)]
+pub struct RequestText {
+    /// Principal, action and resource.
+    pub uids: [String; 3],
+    /// The context, in JSON.
+    pub context: String,
 }
 
 impl Example {
@@ -28,12 +41,18 @@ impl Example {
     pub fn load() -> Result<Self, Box<dyn Error>> {
         let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../examples/tinytodo");
         let read = |name: &str| std::fs::read_to_string(folder.join(name));
-        let (schema, _) = Schema::from_cedarschema_str(&read("tinytodo.cedarschema")?)?;
+        let schema_text = read("tinytodo.cedarschema")?;
+        let (schema, _) = Schema::from_cedarschema_str(&schema_text)?;
         let policies: PolicySet = read("policies.cedar")?.parse()?;
         let entities = Entities::from_json_str(&read("entities.json")?, Some(&schema))?;
-        let mut requests = Vec::new();
+        let (mut requests, mut texts) = (Vec::new(), Vec::new());
         for line in read("requests.jsonl")?.lines() {
             let json: serde_json::Value = serde_json::from_str(line)?;
+            let text = |name: &str| json[name].as_str().unwrap_or_default().to_owned();
+            texts.push(RequestText {
+                uids: ["principal", "action", "resource"].map(text),
+                context: json["context"].to_string(),
+            });
             let uid = |name: &str| -> Result<EntityUid, Box<dyn Error>> {
                 Ok(json[name].as_str().unwrap_or_default().parse()?)
             };
@@ -56,6 +75,8 @@ impl Example {
             entities,
             schema,
             requests,
+            texts,
+            schema_text,
         })
     }
 
@@ -65,7 +86,7 @@ impl Example {
     /// When it cannot be built.
     pub fn engine(&self) -> Result<Engine, Box<dyn Error>> {
         Ok(Engine::builder()
-            .schema(&self.schema)
+            .schema_str(&self.schema_text)
             .policies(&self.policies)
             .entities(self.entities.clone())
             .build()?)

@@ -1,11 +1,12 @@
 //! Evaluating a bound request: candidates, outcomes, combination.
 
+use crate::bind::BoundRequest;
 use crate::coverage::{Coverage, Observer};
 use crate::error::EvalError;
 use crate::index::{Query, action_matches};
 use crate::interpreter::Interpreter;
 use crate::native::{NativeHost, ObservedHost};
-use crate::snapshot::{BoundRequest, Snapshot};
+use crate::snapshot::Snapshot;
 use crate::values::{ScratchSpace, ValueContext};
 use cedar_policy::Decision;
 use cedarjit_frontend::hir::Effect;

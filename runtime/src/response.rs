@@ -1,9 +1,9 @@
 //! What a decision came to, as a value of its own.
 
+use crate::bind::BoundRequest;
 use crate::error::{ErrorKind, EvalError, to_cedar_error};
 use crate::evaluate::{Evaluation, Outcomes, explain_failure};
 use crate::request::RequestError;
-use crate::snapshot::BoundRequest;
 use cedar_policy::{Decision, PolicyId};
 use smol_str::SmolStr;
 use std::collections::HashSet;
