@@ -26,7 +26,7 @@ mod request;
 mod scan;
 
 pub use hierarchy::check_hierarchy;
-pub use request::{check_context, check_uid};
+pub use request::{check_context, check_context_text, check_uid, is_small_context_text};
 pub use scan::{Excess, Statement, check_chains, scan_json, scan_policies, scan_schema};
 
 use std::cell::Cell;
@@ -96,6 +96,10 @@ pub const MAX_JSON_NESTING: usize = 127;
 
 /// The largest context of a request in JSON, in bytes as [`check_context`] counts them.
 pub const MAX_CONTEXT_BYTES: usize = 16 << 20;
+
+/// The longest text of a request's context, in bytes: four times as long as what it may say, to
+/// leave room for white space.
+pub const MAX_CONTEXT_TEXT_BYTES: usize = 4 * MAX_CONTEXT_BYTES;
 
 /// The longest text of an entity uid in a request, in bytes.
 pub const MAX_UID_BYTES: usize = 1 << 20;

@@ -60,8 +60,16 @@ pub struct EntityTypeFacts {
     pub attrs: Arc<Attrs>,
     /// The type of the values of tags; `None` if entities of this type have no tags.
     pub tags: Option<SchemaType>,
-    /// Whether the type enumerates its entities.
-    pub enumerated: bool,
+    /// The ids of its entities, if the type enumerates them.
+    pub choices: Option<Vec<String>>,
+}
+
+impl EntityTypeFacts {
+    /// Whether the type may have an entity with this id. O(n) for n enumerated entities.
+    pub fn may_have(&self, id: &str) -> bool {
+        let choices = self.choices.as_ref();
+        choices.is_none_or(|choices| choices.iter().any(|choice| choice == id))
+    }
 }
 
 /// An action.

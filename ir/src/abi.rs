@@ -190,10 +190,10 @@ pub struct Frame {
     pub resource_header: *const EntityHeader,
     /// The ancestors of all entities; a header says which buckets are its entity's.
     pub ancestors: *const AncestorBucket,
-    /// The context attributes that policies read, by their position in the engine's list.
-    pub context_slots: *const ValuePair,
     /// The first word of each heap, by the number of its space.
     pub heaps: [*const u64; SPACES],
+    /// The context attributes that policies read, by their position in the engine's list.
+    pub context_slots: *const ValuePair,
     /// The headers of the store's entities and of the request's local ones.
     pub headers: [*const EntityHeader; 2],
     /// The action's id.
@@ -327,8 +327,8 @@ mod tests {
         assert_eq!(offset_of!(Frame, resource), 8);
         assert_eq!(offset_of!(Frame, principal_header), 16);
         assert_eq!(offset_of!(Frame, resource_header), 16 + word);
-        assert_eq!(offset_of!(Frame, context_slots), 16 + 3 * word);
-        assert_eq!(offset_of!(Frame, heaps), 16 + 4 * word);
+        assert_eq!(offset_of!(Frame, heaps), 16 + 3 * word);
+        assert_eq!(offset_of!(Frame, context_slots), 16 + 7 * word);
         assert_eq!(offset_of!(Frame, headers), 16 + 8 * word);
         assert_eq!(offset_of!(Frame, action), 16 + 10 * word);
         assert_eq!(size_of::<ValuePair>(), 16);

@@ -27,16 +27,18 @@ pub struct CapacityError {
 pub const MAX_IDS: usize = (1 << 30) - 1;
 
 /// A growing table of distinct strings over one byte buffer.
+///
+/// Hashes come from the caller, always from one seed, so that one hash serves several tables.
 #[derive(Clone, Debug, Default)]
 struct StringTable {
     bytes: String,
     /// End offset of each string; string `i` starts where `i - 1` ends.
     ends: Vec<usize>,
     index: HashTable<u32>,
-    seed: RandomState,
 }
 
 impl StringTable {
+    #[inline]
     fn get(&self, index: usize) -> &str {
         let end = self.ends.get(index).copied().unwrap_or(0);
         let start = match index {
@@ -46,15 +48,15 @@ impl StringTable {
         self.bytes.get(start..end).unwrap_or("")
     }
 
-    fn find(&self, s: &str) -> Option<usize> {
-        let hash = self.seed.hash_one(s);
+    #[inline]
+    fn find(&self, hash: u64, s: &str) -> Option<usize> {
         self.index
             .find(hash, |&i| self.get(i as usize) == s)
             .map(|&i| i as usize)
     }
 
-    fn intern(&mut self, s: &str) -> Result<usize, CapacityError> {
-        if let Some(found) = self.find(s) {
+    fn intern(&mut self, seed: &RandomState, hash: u64, s: &str) -> Result<usize, CapacityError> {
+        if let Some(found) = self.find(hash, s) {
             return Ok(found);
         }
         let new = self.ends.len();
@@ -66,9 +68,8 @@ impl StringTable {
         }
         self.bytes.push_str(s);
         self.ends.push(self.bytes.len());
-        let hash = self.seed.hash_one(s);
         // Borrow the parts that rehashing needs apart from the table that it mutates.
-        let (bytes, ends, seed) = (&self.bytes, &self.ends, &self.seed);
+        let (bytes, ends) = (&self.bytes, &self.ends);
         self.index.insert_unique(hash, new as u32, |&i| {
             let i = i as usize;
             let start = if i == 0 { 0 } else { ends[i - 1] };
@@ -84,42 +85,81 @@ impl StringTable {
     }
 }
 
-/// A growing table of distinct entity uids, each a type and an id string.
+/// The distinct entity uids of an interner, each a type and an id string.
+///
+/// Hashed by the type's id and the *text* of the id, so that a uid given as text is one look-up.
 #[derive(Clone, Debug, Default)]
 struct EntityTable {
     uids: Vec<(TypeId, StrId)>,
     index: HashTable<u32>,
-    seed: RandomState,
 }
 
 impl EntityTable {
-    fn find(&self, uid: (TypeId, StrId)) -> Option<usize> {
+    #[inline]
+    fn find(
+        &self,
+        seed: &RandomState,
+        strings: &StringTable,
+        ty: TypeId,
+        eid: &str,
+    ) -> Option<usize> {
         if planted(Fault::EntityTypeIgnored) {
-            return self.uids.iter().position(|known| known.1 == uid.1);
+            let same = |uid: &(TypeId, StrId)| strings.get(uid.1.index()) == eid;
+            return self.uids.iter().position(same);
         }
-        let hash = self.seed.hash_one(uid);
         self.index
-            .find(hash, |&i| self.uids[i as usize] == uid)
+            .find(seed.hash_one((ty, eid)), |&i| {
+                let (other, id) = self.uids[i as usize];
+                other == ty && strings.get(id.index()) == eid
+            })
             .map(|&i| i as usize)
     }
 
-    fn intern(&mut self, uid: (TypeId, StrId)) -> Result<usize, CapacityError> {
-        if let Some(found) = self.find(uid) {
-            return Ok(found);
-        }
-        let new = self.uids.len();
-        if new >= MAX_IDS {
-            return Err(CapacityError {
-                what: "entities",
-                limit: MAX_IDS as u64,
-            });
-        }
+    /// Adds a uid that is not there yet.
+    fn add(
+        &mut self,
+        seed: &RandomState,
+        strings: &StringTable,
+        uid: (TypeId, StrId),
+    ) -> Result<usize, CapacityError> {
+        let new = next_entity(self.uids.len())?;
         self.uids.push(uid);
-        let (uids, seed) = (&self.uids, &self.seed);
+        let uids = &self.uids;
+        let hash = |i: usize| {
+            let (ty, eid) = uids[i];
+            seed.hash_one((ty, strings.get(eid.index())))
+        };
         self.index
-            .insert_unique(seed.hash_one(uid), new as u32, |&i| {
-                seed.hash_one(uids[i as usize])
-            });
+            .insert_unique(hash(new), new as u32, |&i| hash(i as usize));
+        Ok(new)
+    }
+}
+
+/// The distinct entity uids that one request brings along. Type and id may be local or not, so
+/// they are told apart by their ids.
+#[derive(Clone, Debug, Default)]
+struct LocalEntities {
+    uids: Vec<(TypeId, StrId)>,
+    index: HashTable<u32>,
+}
+
+impl LocalEntities {
+    fn intern(&mut self, seed: &RandomState, uid: (TypeId, StrId)) -> Result<usize, CapacityError> {
+        if planted(Fault::EntityTypeIgnored)
+            && let Some(same) = self.uids.iter().position(|known| known.1 == uid.1)
+        {
+            return Ok(same);
+        }
+        let hash = seed.hash_one(uid);
+        let uids = &self.uids;
+        if let Some(found) = self.index.find(hash, |&i| uids[i as usize] == uid) {
+            return Ok(*found as usize);
+        }
+        let new = next_entity(self.uids.len())?;
+        self.uids.push(uid);
+        let uids = &self.uids;
+        self.index
+            .insert_unique(hash, new as u32, |&i| seed.hash_one(uids[i as usize]));
         Ok(new)
     }
 
@@ -127,6 +167,17 @@ impl EntityTable {
         self.uids.clear();
         self.index.clear();
     }
+}
+
+/// The index of the next of `count` entities.
+fn next_entity(count: usize) -> Result<usize, CapacityError> {
+    if count >= MAX_IDS {
+        return Err(CapacityError {
+            what: "entities",
+            limit: MAX_IDS as u64,
+        });
+    }
+    Ok(count)
 }
 
 /// Which interner an id belongs to.
@@ -140,6 +191,8 @@ pub struct InternerIdentity(u64);
 #[derive(Clone, Debug)]
 pub struct Interner {
     identity: InternerIdentity,
+    /// For all tables, those of the requests included.
+    seed: RandomState,
     strings: StringTable,
     entities: EntityTable,
 }
@@ -156,6 +209,7 @@ impl Interner {
         static NEXT: AtomicU64 = AtomicU64::new(0);
         Self {
             identity: InternerIdentity(NEXT.fetch_add(1, Ordering::Relaxed)),
+            seed: RandomState::default(),
             strings: StringTable::default(),
             entities: EntityTable::default(),
         }
@@ -172,12 +226,20 @@ impl Interner {
     /// # Errors
     /// When the table is full ([`MAX_IDS`]).
     pub fn intern_str(&mut self, s: &str) -> Result<StrId, CapacityError> {
-        self.strings.intern(s).map(StrId::from_index)
+        let hash = self.seed.hash_one(s);
+        let interned = self.strings.intern(&self.seed, hash, s);
+        interned.map(StrId::from_index)
     }
 
     /// The id of `s` if the interner knows it.
+    #[inline]
     pub fn find_str(&self, s: &str) -> Option<StrId> {
-        self.strings.find(s).map(StrId::from_index)
+        self.find_hashed(self.seed.hash_one(s), s)
+    }
+
+    #[inline]
+    fn find_hashed(&self, hash: u64, s: &str) -> Option<StrId> {
+        self.strings.find(hash, s).map(StrId::from_index)
     }
 
     /// The text of a string id; the empty string for an id that this interner did not give out.
@@ -194,15 +256,31 @@ impl Interner {
     /// When a table is full ([`MAX_IDS`]).
     pub fn intern_entity(&mut self, ty: &str, eid: &str) -> Result<EntityId, CapacityError> {
         let ty = TypeId::of_name(self.intern_str(ty)?);
-        let eid = self.intern_str(eid)?;
-        self.entities.intern((ty, eid)).map(EntityId::from_index)
+        if let Some(known) = self.find_entity_of(ty, eid) {
+            return Ok(known);
+        }
+        let uid = (ty, self.intern_str(eid)?);
+        let added = self.entities.add(&self.seed, &self.strings, uid);
+        added.map(EntityId::from_index)
     }
 
     /// The id of the entity with this type and id if the interner knows it.
     pub fn find_entity(&self, ty: &str, eid: &str) -> Option<EntityId> {
-        let ty = TypeId::of_name(self.find_str(ty)?);
-        let eid = self.find_str(eid)?;
-        self.entities.find((ty, eid)).map(EntityId::from_index)
+        self.find_entity_of(self.find_type(ty)?, eid)
+    }
+
+    /// The type with this qualified name if the interner knows the name.
+    #[inline]
+    pub fn find_type(&self, name: &str) -> Option<TypeId> {
+        self.find_str(name).map(TypeId::of_name)
+    }
+
+    /// As [`find_entity`](Self::find_entity), for a type that was looked up already: one look-up.
+    #[inline]
+    pub fn find_entity_of(&self, ty: TypeId, eid: &str) -> Option<EntityId> {
+        self.entities
+            .find(&self.seed, &self.strings, ty, eid)
+            .map(EntityId::from_index)
     }
 
     /// The type and id of an interned entity, or `None` for an id not given out here.
@@ -224,11 +302,12 @@ impl Interner {
 /// What one request mentions and the interner lacks.
 ///
 /// Ids given out here carry [`LOCAL_BIT`](crate::ids::LOCAL_BIT). The same text always gets the
-/// same id within one request, so comparing ids stays comparing texts.
+/// same id within one request, so comparing ids stays comparing texts. Between two calls of
+/// [`clear`](Self::clear) it must be used with one interner only.
 #[derive(Clone, Debug, Default)]
 pub struct LocalInterner {
     strings: StringTable,
-    entities: EntityTable,
+    entities: LocalEntities,
 }
 
 impl LocalInterner {
@@ -243,9 +322,13 @@ impl LocalInterner {
     /// # Errors
     /// When the local table is full ([`MAX_IDS`]).
     pub fn intern_str(&mut self, interner: &Interner, s: &str) -> Result<StrId, CapacityError> {
-        match interner.find_str(s) {
+        let hash = interner.seed.hash_one(s);
+        match interner.find_hashed(hash, s) {
             Some(id) => Ok(id),
-            None => self.strings.intern(s).map(StrId::local),
+            None => {
+                let interned = self.strings.intern(&interner.seed, hash, s);
+                interned.map(StrId::local)
+            }
         }
     }
 
@@ -260,14 +343,14 @@ impl LocalInterner {
         eid: &str,
     ) -> Result<EntityId, CapacityError> {
         let ty = TypeId::of_name(self.intern_str(interner, ty)?);
-        let eid = self.intern_str(interner, eid)?;
         if !ty.is_local()
-            && !eid.is_local()
-            && let Some(found) = interner.entities.find((ty, eid))
+            && let Some(known) = interner.find_entity_of(ty, eid)
         {
-            return Ok(EntityId::from_index(found));
+            return Ok(known);
         }
-        self.entities.intern((ty, eid)).map(EntityId::local)
+        let uid = (ty, self.intern_str(interner, eid)?);
+        let interned = self.entities.intern(&interner.seed, uid);
+        interned.map(EntityId::local)
     }
 
     /// The text of a global or local string id.

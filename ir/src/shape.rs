@@ -12,7 +12,10 @@ pub const EMPTY_SHAPE: ShapeId = ShapeId(0);
 /// Distinct attribute-name sets as dense ids.
 #[derive(Clone, Debug)]
 pub struct ShapeTable {
-    shapes: Vec<Box<[StrId]>>,
+    /// The names of all shapes, one shape after the other.
+    names: Vec<StrId>,
+    /// End offset of each shape; shape `i` starts where `i - 1` ends.
+    ends: Vec<usize>,
     index: HashTable<u32>,
     seed: RandomState,
 }
@@ -27,7 +30,8 @@ impl ShapeTable {
     /// A table that holds [`EMPTY_SHAPE`] alone.
     pub fn new() -> Self {
         let mut table = Self {
-            shapes: Vec::new(),
+            names: Vec::new(),
+            ends: Vec::new(),
             index: HashTable::new(),
             seed: RandomState::default(),
         };
@@ -41,7 +45,7 @@ impl ShapeTable {
     pub fn find(&self, attrs: &[StrId]) -> Option<ShapeId> {
         let hash = self.seed.hash_one(attrs);
         self.index
-            .find(hash, |&i| &*self.shapes[i as usize] == attrs)
+            .find(hash, |&i| self.get(i as usize) == attrs)
             .map(|&i| ShapeId(i))
     }
 
@@ -55,18 +59,19 @@ impl ShapeTable {
         if let Some(found) = self.find(attrs) {
             return Ok(found);
         }
-        let new = self.shapes.len();
+        let new = self.ends.len();
         if new >= MAX_IDS {
             return Err(CapacityError {
                 what: "record shapes",
                 limit: MAX_IDS as u64,
             });
         }
-        self.shapes.push(attrs.into());
-        let (shapes, seed) = (&self.shapes, &self.seed);
+        self.names.extend_from_slice(attrs);
+        self.ends.push(self.names.len());
+        let (names, ends, seed) = (&self.names, &self.ends, &self.seed);
         self.index
             .insert_unique(seed.hash_one(attrs), new as u32, |&i| {
-                seed.hash_one(&*shapes[i as usize])
+                seed.hash_one(slice(names, ends, i as usize))
             });
         Ok(ShapeId::from_index(new))
     }
@@ -74,27 +79,42 @@ impl ShapeTable {
     /// The attribute names of a shape, ascending; empty for a shape not given out here.
     #[inline]
     pub fn attrs(&self, shape: ShapeId) -> &[StrId] {
-        self.shapes.get(shape.index()).map_or(&[], |s| s)
+        self.get(shape.index())
+    }
+
+    #[inline]
+    fn get(&self, index: usize) -> &[StrId] {
+        slice(&self.names, &self.ends, index)
     }
 
     /// How many shapes there are.
     #[inline]
     pub fn len(&self) -> usize {
-        self.shapes.len()
+        self.ends.len()
     }
 
     /// Whether there is no shape; never true, [`EMPTY_SHAPE`] always exists.
     pub fn is_empty(&self) -> bool {
-        self.shapes.is_empty()
+        self.ends.is_empty()
     }
 
-    /// Forgets every shape but the empty one.
+    /// Forgets every shape but the empty one, and keeps the memory.
     pub fn clear(&mut self) {
-        self.shapes.truncate(1);
+        self.names.clear();
+        self.ends.truncate(1);
         self.index.clear();
-        if let Some(first) = self.shapes.first() {
-            let hash = self.seed.hash_one(&**first);
-            self.index.insert_unique(hash, 0, |_| hash);
-        }
+        let hash = self.seed.hash_one(&self.names[..]);
+        self.index.insert_unique(hash, EMPTY_SHAPE.0, |_| hash);
     }
+}
+
+/// The names that end at the `index`-th of `ends`; none if there is no such end.
+#[inline]
+fn slice<'a>(names: &'a [StrId], ends: &[usize], index: usize) -> &'a [StrId] {
+    let end = ends.get(index).copied().unwrap_or(0);
+    let start = match index {
+        0 => 0,
+        _ => ends.get(index - 1).copied().unwrap_or(end),
+    };
+    names.get(start..end).unwrap_or(&[])
 }

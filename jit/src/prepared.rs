@@ -80,11 +80,12 @@ pub struct RequestParts<'a> {
 
 /// A frame for code that calls no builtin.
 #[derive(Debug)]
+#[repr(C)]
 pub struct PreparedFrame {
-    /// Its pointers are valid while `ready`: they lead into the memory that `store` shares, into
-    /// the vectors below, or nowhere, where nothing that the frame holds can lead code.
+    /// First, where whoever holds the whole has it in the same cache line. Its pointers are valid
+    /// unless that to the principal's header is null: they lead into the memory that `store`
+    /// shares or into the vectors below.
     frame: Frame,
-    ready: bool,
     store: Arc<StoreMemory>,
     context_slots: Vec<ValuePair>,
     local_headers: Vec<EntityHeader>,
@@ -99,9 +100,25 @@ unsafe impl Send for PreparedFrame {}
 unsafe impl Sync for PreparedFrame {}
 
 impl Clone for PreparedFrame {
-    /// The clone of a prepared frame is to be prepared anew: its vectors are elsewhere.
+    /// A frame for the same request, which points into vectors of its own.
     fn clone(&self) -> Self {
-        Self::new(Arc::clone(&self.store))
+        let mut clone = Self::new(Arc::clone(&self.store));
+        clone.context_slots.clone_from(&self.context_slots);
+        clone.local_headers.clone_from(&self.local_headers);
+        clone.heap.clone_from(&self.heap);
+        if !self.frame.principal_header.is_null() {
+            let Frame {
+                principal,
+                action,
+                resource,
+                context,
+                ..
+            } = self.frame;
+            let ids = [principal, action, resource].map(|id| EntityId(id as u32));
+            // What was possible for the original is for its clone.
+            let _ = clone.point(ids, HeapRef(context as u32));
+        }
+        clone
     }
 }
 
@@ -109,8 +126,28 @@ impl PreparedFrame {
     /// A frame that is not prepared for any request.
     pub fn new(store: Arc<StoreMemory>) -> Self {
         Self {
-            frame: EMPTY_FRAME,
-            ready: false,
+            frame: Frame {
+                principal: 0,
+                resource: 0,
+                principal_header: ptr::null(),
+                resource_header: ptr::null(),
+                ancestors: store.ancestors.as_ptr(),
+                // Code that calls no builtin builds no value.
+                heaps: [store.heap.words().as_ptr(); SPACES],
+                context_slots: ptr::null(),
+                headers: [store.headers.as_ptr(), ptr::null()],
+                action: 0,
+                context: 0,
+                attr_table: store.attr_table.as_ptr(),
+                attr_stride: store.attr_stride as u64,
+                attr_shapes: store.attr_shapes() as u64,
+                attr_complete: u64::from(store.attr_complete),
+                builtins: ptr::null(),
+                host: ptr::null_mut(),
+                result_tag: 0,
+                result_word: 0,
+                broken: 0,
+            },
             store,
             context_slots: Vec::new(),
             local_headers: Vec::new(),
@@ -125,60 +162,54 @@ impl PreparedFrame {
 
     /// Forgets the request.
     pub fn clear(&mut self) {
-        self.ready = false;
+        self.frame.principal_header = ptr::null();
     }
 
     /// Prepares for a request. Allocates only while the frame's own memory grows to size.
     ///
     /// A request that names entities which neither it nor the store has cannot be prepared.
     pub fn prepare(&mut self, parts: RequestParts<'_>) {
-        self.ready = false;
+        self.clear();
         self.context_slots.clear();
         self.context_slots.extend_from_slice(parts.context_slots);
         self.local_headers.clear();
         self.local_headers.extend_from_slice(parts.local_headers);
         self.heap.clear();
         self.heap.extend_from_slice(parts.heap.words());
-        if let Some(frame) = self.frame_of(parts) {
-            self.frame = frame;
-            self.ready = true;
+        if parts.heap.space() == Space::Request {
+            let ids = [parts.principal, parts.action, parts.resource];
+            // Where that cannot be, the request is evaluated in a session.
+            let _ = self.point(ids, parts.context);
         }
     }
 
-    fn frame_of(&self, parts: RequestParts<'_>) -> Option<Frame> {
+    /// Points the frame into the vectors, if everything that it starts from leads somewhere.
+    fn point(&mut self, ids: [EntityId; 3], context: HeapRef) -> Option<()> {
         let store = &*self.store;
         let header = |id: EntityId| match id.is_local() {
             true => self.local_headers.get(id.local_index()),
             false => store.headers.get(id.index()),
         };
-        header(parts.action)?;
+        let [principal, action, resource] = ids;
+        header(action)?;
         store.ancestors.first()?;
-        let mut heaps = [store.heap.words(); SPACES];
-        heaps[Space::Request as usize] = &self.heap;
-        // Code that calls no builtin builds no value.
-        heaps[Space::Scratch as usize] = &NO_HEAP;
-        let context = heaps.get(parts.context.space())?;
-        context.get(parts.context.offset())?;
-        if parts.heap.space() != Space::Request || !parts.context.is_some() {
-            return None;
-        }
-        Some(Frame {
-            principal: u64::from(parts.principal.0),
-            resource: u64::from(parts.resource.0),
-            principal_header: header(parts.principal)?,
-            resource_header: header(parts.resource)?,
-            ancestors: store.ancestors.as_ptr(),
-            context_slots: self.context_slots.as_ptr(),
-            heaps: heaps.map(<[u64]>::as_ptr),
-            headers: [store.headers.as_ptr(), self.local_headers.as_ptr()],
-            action: u64::from(parts.action.0),
-            context: u64::from(parts.context.0),
-            attr_table: store.attr_table.as_ptr(),
-            attr_stride: store.attr_stride as u64,
-            attr_shapes: store.attr_shapes() as u64,
-            attr_complete: u64::from(store.attr_complete),
-            ..EMPTY_FRAME
-        })
+        let heap = match context.space() {
+            0 => store.heap.words(),
+            2 => &self.heap,
+            _ => return None,
+        };
+        heap.get(context.offset()).filter(|_| context.is_some())?;
+        let headers = (header(principal)?, header(resource)?);
+        let frame = &mut self.frame;
+        (frame.principal_header, frame.resource_header) = headers;
+        frame.principal = u64::from(principal.0);
+        frame.action = u64::from(action.0);
+        frame.resource = u64::from(resource.0);
+        frame.context = u64::from(context.0);
+        frame.context_slots = self.context_slots.as_ptr();
+        frame.heaps[Space::Request as usize] = self.heap.as_ptr();
+        frame.headers[1] = self.local_headers.as_ptr();
+        Some(())
     }
 
     /// Evaluates fused policies.
@@ -187,7 +218,7 @@ impl PreparedFrame {
     /// prepared, or the code calls builtins: that needs a [`Session`](crate::Session).
     #[inline]
     pub fn run(&self, function: &FusedFunction) -> Option<FusedOutcomes> {
-        if !self.ready || function.calls_builtins() {
+        if self.frame.principal_header.is_null() || function.calls_builtins() {
             return None;
         }
         let code = function.entry();
@@ -201,28 +232,3 @@ impl PreparedFrame {
         Some(FusedOutcomes { satisfied, failed })
     }
 }
-
-/// What stands for a heap that no value refers to.
-static NO_HEAP: [u64; 1] = [0];
-
-const EMPTY_FRAME: Frame = Frame {
-    principal: 0,
-    resource: 0,
-    principal_header: ptr::null(),
-    resource_header: ptr::null(),
-    ancestors: ptr::null(),
-    context_slots: ptr::null(),
-    heaps: [ptr::null(); SPACES],
-    headers: [ptr::null(); 2],
-    action: 0,
-    context: 0,
-    attr_table: ptr::null(),
-    attr_stride: 0,
-    attr_shapes: 0,
-    attr_complete: 0,
-    builtins: ptr::null(),
-    host: ptr::null_mut(),
-    result_tag: 0,
-    result_word: 0,
-    broken: 0,
-};

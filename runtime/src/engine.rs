@@ -8,12 +8,11 @@ pub use build::{BuildError, EngineBuilder};
 pub use tier::{CompileMode, InterpretedBecause, JitMode, Stats, Tier};
 pub use update::UpdateError;
 
-use crate::evaluate::Scratch;
 use crate::response::Response;
+use crate::session::respond;
 use crate::snapshot::Snapshot;
 use arc_swap::ArcSwap;
 use cedar_policy::{PolicySet, Request};
-use std::cell::Cell;
 use std::fmt;
 use std::sync::{Arc, Mutex};
 
@@ -62,24 +61,21 @@ impl Engine {
     ///
     /// The answer is the one that `cedar_policy::Authorizer::is_authorized` gives for the same
     /// policies and entities. To decide many requests fast, [bind](Snapshot::bind) them and
-    /// evaluate with a [`Scratch`] of your own.
+    /// evaluate with a [`Scratch`](crate::Scratch) of your own.
     pub fn is_authorized(&self, request: &Request) -> Response {
-        thread_local! {
-            static SCRATCH: Cell<Scratch> = Cell::default();
+        match self.snapshot().bind(request) {
+            Ok(bound) => respond(bound),
+            Err(error) => Response::refused(error),
         }
-        let bound = match self.snapshot().bind(request) {
-            Ok(bound) => bound,
-            Err(error) => return Response::refused(error),
-        };
-        let mut scratch = SCRATCH.take();
-        let outcomes = bound.evaluate(&mut scratch).to_outcomes();
-        SCRATCH.set(scratch);
-        Response::decided(bound, outcomes)
     }
 
     /// The current state, to make several decisions on one state.
     pub fn snapshot(&self) -> Arc<Snapshot> {
         self.shared.current.load_full()
+    }
+
+    pub(crate) fn current(&self) -> &ArcSwap<Snapshot> {
+        &self.shared.current
     }
 
     /// How policies are evaluated: by native code or by the interpreter, and then why.

@@ -1,5 +1,6 @@
 //! Evaluating a bound request: candidates, outcomes, combination.
 
+use crate::bind::BoundRequest;
 use crate::coverage::{Coverage, Observer};
 use crate::error::EvalError;
 use crate::fused::Fused;
@@ -8,7 +9,7 @@ use crate::interpreter::Interpreter;
 use crate::native::{NativeHost, ObservedHost};
 use crate::outcomes::Outcomes;
 use crate::policies::PolicyTable;
-use crate::snapshot::{BoundRequest, Snapshot};
+use crate::snapshot::Snapshot;
 use crate::values::{ScratchSpace, ValueContext};
 use cedar_policy::Decision;
 use cedarjit_ir::abi::Outcome;

@@ -5,10 +5,11 @@
 //! are the same for all of them; when a bucket has been asked for often, they are compiled into one
 //! function. Until then, and for the policies posted under entities, each policy runs by itself.
 
+use crate::bind::BoundRequest;
 use crate::facts::{RequestFacts, StoreFacts, headed, subject};
 use crate::jobs;
 use crate::request::RequestValues;
-use crate::snapshot::{BoundRequest, Snapshot};
+use crate::snapshot::Snapshot;
 use cedarjit_frontend::hir::Effect;
 use cedarjit_ir::ids::{EntityId, PolicyIndex};
 use cedarjit_jit::{FusedFunction, FusedPolicy, MAX_FUSED, Subject};

@@ -32,6 +32,7 @@
 #[doc = include_str!("../../README.md")]
 struct Readme;
 
+mod bind;
 mod compile;
 mod conform;
 pub mod coverage;
@@ -48,11 +49,13 @@ mod outcomes;
 mod policies;
 pub mod request;
 mod response;
+mod session;
 mod snapshot;
 pub mod store;
 mod symbols;
 pub mod values;
 
+pub use bind::{Binder, BoundRequest};
 pub use cedar_policy::Decision;
 pub use engine::{
     BuildError, CompileMode, Engine, EngineBuilder, InterpretedBecause, JitMode, Stats, Tier,
@@ -61,6 +64,7 @@ pub use engine::{
 pub use error::{ErrorKind, EvalError};
 pub use evaluate::{Evaluation, Scratch};
 pub use index::{Posting, Side};
-pub use request::RequestError;
+pub use request::{EntityHandle, RequestError, Uid};
 pub use response::{Diagnostics, PolicyError, Response};
-pub use snapshot::{BoundRequest, Explanation, Snapshot};
+pub use session::Session;
+pub use snapshot::{Explanation, Snapshot};

@@ -3,24 +3,29 @@
 //! Requests are untrusted and never grow the interner. What a request mentions and the interner
 //! lacks gets an id that is local to its [`RequestValues`], in tables of its own.
 
-use crate::store::{Store, missing};
-use crate::values::{RequestSink, ValueError, ValueSink, intern_value};
+mod context;
+mod plain;
+mod rules;
+mod uid;
+mod values;
+
+pub(crate) use plain::{ContextJson, Ground, Work, bind_plain};
+pub(crate) use rules::RequestRules;
+pub use uid::{EntityHandle, Uid};
+pub(crate) use uid::{cedar_uid, is_plain_name, split_plain, uid_of_names};
+pub(crate) use values::Local;
+pub use values::RequestValues;
+
+use crate::values::ValueError;
 use cedar_policy::{
-    Context, ContextJsonError, Entities, EntityUid, EvalResult, EvaluationError, Expression,
-    ParseErrors, Request, RequestValidationError, Schema, eval_expression,
+    Context, ContextJsonError, EntityUid, EvaluationError, ParseErrors, Request,
+    RequestValidationError, Schema,
 };
-use cedarjit_frontend::limits::{LimitError, check_context, check_uid};
-use cedarjit_ir::abi::EntityHeader;
-use cedarjit_ir::fault::{Fault, planted};
-use cedarjit_ir::heap::{Heap, HeapRef, Space};
-use cedarjit_ir::ids::EntityId;
-use cedarjit_ir::interner::{CapacityError, Interner, InternerIdentity, LocalInterner};
-use cedarjit_ir::shape::ShapeTable;
-use cedarjit_ir::value::{Tag, Value};
+use cedarjit_frontend::limits::{LimitError, check_context, check_context_text, check_uid};
+use cedarjit_ir::interner::CapacityError;
 use std::borrow::Cow;
 use std::fmt;
 use std::str::FromStr;
-use std::sync::LazyLock;
 
 #[cfg(test)]
 mod tests;
@@ -36,6 +41,8 @@ pub enum RequestPart {
     Resource,
     /// The context.
     Context,
+    /// None of these: an entity that is looked up.
+    Entity,
 }
 
 impl fmt::Display for RequestPart {
@@ -45,6 +52,7 @@ impl fmt::Display for RequestPart {
             RequestPart::Action => "action",
             RequestPart::Resource => "resource",
             RequestPart::Context => "context",
+            RequestPart::Entity => "entity",
         })
     }
 }
@@ -80,6 +88,9 @@ pub enum RequestError {
     /// The request mentions too many different things.
     #[error(transparent)]
     Capacity(#[from] CapacityError),
+    /// A handle was not resolved by this engine, or the entities were replaced since.
+    #[error("the {0} is a handle of another engine, or of entities that were replaced since")]
+    Handle(RequestPart),
     /// A uid or the context exceeds a limit.
     #[error("the {part} exceeds a limit: {error}")]
     Limit {
@@ -111,12 +122,57 @@ pub fn parse_request(
     let principal = parse_uid(RequestPart::Principal, principal)?;
     let action = parse_uid(RequestPart::Action, action)?;
     let resource = parse_uid(RequestPart::Resource, resource)?;
-    check_context(&context).map_err(|error| limit(RequestPart::Context, error))?;
-    let context = Context::from_json_value(context.into_owned(), schema.map(|s| (s, &action)))
-        .map_err(Box::new)?;
+    let context = read_context(&action, context, schema)?;
+    make_request(principal, action, resource, context, schema, validate)
+}
+
+/// cedar-policy's request.
+///
+/// # Errors
+/// When `validate` is set and the request does not fit the schema.
+pub(crate) fn make_request(
+    principal: EntityUid,
+    action: EntityUid,
+    resource: EntityUid,
+    context: Context,
+    schema: Option<&Schema>,
+    validate: bool,
+) -> Result<Request, RequestError> {
     let schema = schema.filter(|_| validate);
     Request::new(principal, action, resource, context, schema)
         .map_err(|error| Box::new(error).into())
+}
+
+/// Reads the context of an action's request.
+///
+/// # Errors
+/// When cedar-policy refuses it, or it exceeds a limit.
+pub(crate) fn read_context(
+    action: &EntityUid,
+    context: Cow<'_, serde_json::Value>,
+    schema: Option<&Schema>,
+) -> Result<Context, RequestError> {
+    check_context(&context).map_err(|error| limit(RequestPart::Context, error))?;
+    Context::from_json_value(context.into_owned(), schema.map(|s| (s, action)))
+        .map_err(|error| Box::new(error).into())
+}
+
+/// Reads the context of an action's request from text.
+///
+/// # Errors
+/// When cedar-policy refuses it, or it exceeds a limit.
+pub(crate) fn read_context_text(
+    action: &EntityUid,
+    context: &str,
+    schema: Option<&Schema>,
+) -> Result<Context, RequestError> {
+    check_context_text(context).map_err(|error| limit(RequestPart::Context, error))?;
+    match serde_json::from_str(context) {
+        Ok(json) => read_context(action, Cow::Owned(json), schema),
+        // It is not JSON. cedar-policy finds that too, and has a word for it.
+        Err(_) => Context::from_json_str(context, schema.map(|s| (s, action)))
+            .map_err(|error| Box::new(error).into()),
+    }
 }
 
 fn limit(part: RequestPart, error: LimitError) -> RequestError {
@@ -130,187 +186,4 @@ fn parse_uid(part: RequestPart, text: &str) -> Result<EntityUid, RequestError> {
         text: text.into(),
         error: Box::new(error),
     })
-}
-
-/// A request whose uids and context are ids and values of one snapshot.
-///
-/// Small, so that the requests of a busy caller stay in the cache: what the snapshot does not know,
-/// most often nothing, is kept apart.
-#[derive(Clone, Debug)]
-pub struct RequestValues {
-    principal: EntityId,
-    action: EntityId,
-    resource: EntityId,
-    context: Value,
-    local: Option<Box<Local>>,
-    identity: InternerIdentity,
-}
-
-/// What one request brings along that its snapshot does not know.
-#[derive(Clone, Debug)]
-pub(crate) struct Local {
-    pub(crate) names: LocalInterner,
-    pub(crate) heap: Heap,
-    pub(crate) shapes: ShapeTable,
-    headers: Vec<EntityHeader>,
-}
-
-impl Local {
-    pub(crate) fn new() -> Self {
-        Self {
-            names: LocalInterner::default(),
-            heap: Heap::new(Space::Request),
-            shapes: ShapeTable::new(),
-            headers: Vec::new(),
-        }
-    }
-
-    /// Makes the headers of the local entities; to be called when all are interned.
-    fn add_headers(&mut self) {
-        let types = self.names.entities().iter();
-        let untyped = planted(Fault::LocalEntityUntyped);
-        self.headers = types
-            .map(|(ty, _)| missing(if untyped { 0 } else { ty.0 }))
-            .collect();
-    }
-
-    /// For requests that bring nothing.
-    fn none() -> &'static Self {
-        static NONE: LazyLock<Local> = LazyLock::new(Local::new);
-        &NONE
-    }
-}
-
-/// An id that no request gives out, for a request about nobody.
-const NOBODY: EntityId = EntityId(u32::MAX);
-
-impl RequestValues {
-    /// A request about nobody: its principal, action and resource are missing entities, its context
-    /// has no attributes. It can be interpreted, but not evaluated natively.
-    pub fn unbound(interner: &Interner) -> Self {
-        Self {
-            identity: interner.identity(),
-            principal: NOBODY,
-            action: NOBODY,
-            resource: NOBODY,
-            context: HeapRef::NONE.value(Tag::Record),
-            local: None,
-        }
-    }
-
-    /// Binds a request of cedar-policy.
-    ///
-    /// # Errors
-    /// When a part of the request is unknown, or a value cannot be represented.
-    pub fn new(
-        request: &Request,
-        interner: &Interner,
-        store: &Store,
-    ) -> Result<Self, RequestError> {
-        let part = |uid: Option<&EntityUid>, part| uid.cloned().ok_or(RequestError::Unknown(part));
-        let principal = part(request.principal(), RequestPart::Principal)?;
-        let action = part(request.action(), RequestPart::Action)?;
-        let resource = part(request.resource(), RequestPart::Resource)?;
-        let context = context_value(request)?;
-        let mut local = None;
-        let mut sink = RequestSink {
-            interner,
-            store,
-            local: &mut local,
-        };
-        let (principal, action, resource) = (
-            sink.uid(&principal)?,
-            sink.uid(&action)?,
-            sink.uid(&resource)?,
-        );
-        let context = intern_value(&mut sink, &context)?;
-        if let Some(local) = &mut local {
-            local.add_headers();
-        }
-        Ok(Self {
-            principal,
-            action,
-            resource,
-            context,
-            local,
-            identity: interner.identity(),
-        })
-    }
-
-    #[inline]
-    fn local_parts(&self) -> &Local {
-        match &self.local {
-            Some(local) => local,
-            None => Local::none(),
-        }
-    }
-
-    /// Which interner the ids that are not local belong to.
-    pub fn identity(&self) -> InternerIdentity {
-        self.identity
-    }
-
-    /// The principal, local if the interner does not know it.
-    #[inline]
-    pub fn principal(&self) -> EntityId {
-        self.principal
-    }
-
-    /// The action, local if the interner does not know it.
-    #[inline]
-    pub fn action(&self) -> EntityId {
-        self.action
-    }
-
-    /// The resource, local if the interner does not know it.
-    #[inline]
-    pub fn resource(&self) -> EntityId {
-        self.resource
-    }
-
-    /// The context, a record.
-    #[inline]
-    pub fn context(&self) -> Value {
-        self.context
-    }
-
-    /// The strings and uids that the interner does not know.
-    pub fn local(&self) -> &LocalInterner {
-        &self.local_parts().names
-    }
-
-    /// The heap of the context's values.
-    #[inline]
-    pub fn heap(&self) -> &Heap {
-        &self.local_parts().heap
-    }
-
-    /// The shapes that the store does not know.
-    ///
-    /// The shape at index `i` here is `ShapeId::local(i)` in values.
-    pub fn shapes(&self) -> &ShapeTable {
-        &self.local_parts().shapes
-    }
-
-    /// The headers of the local entities, none of which exist, by their local index.
-    #[inline]
-    pub fn local_headers(&self) -> &[EntityHeader] {
-        &self.local_parts().headers
-    }
-}
-
-/// The context as one value.
-///
-/// Evaluating the expression `context` is the one way of cedar-policy's public API that gives the
-/// whole record, exactly and with one conversion.
-fn context_value(request: &Request) -> Result<EvalResult, RequestError> {
-    static CONTEXT: LazyLock<Option<Expression>> = LazyLock::new(|| "context".parse().ok());
-    static NO_ENTITIES: LazyLock<Entities> = LazyLock::new(Entities::empty);
-
-    if request.context().is_none() {
-        return Err(RequestError::Unknown(RequestPart::Context));
-    }
-    let unreadable = || RequestError::Unknown(RequestPart::Context);
-    let expression = CONTEXT.as_ref().ok_or_else(unreadable)?;
-    eval_expression(request, &NO_ENTITIES, expression).map_err(|error| Box::new(error).into())
 }

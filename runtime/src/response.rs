@@ -1,10 +1,10 @@
 //! What a decision came to, as a value of its own.
 
+use crate::bind::BoundRequest;
 use crate::error::{ErrorKind, EvalError, to_cedar_error};
 use crate::evaluate::{Evaluation, explain_failure};
 use crate::outcomes::Outcomes;
 use crate::request::RequestError;
-use crate::snapshot::BoundRequest;
 use cedar_policy::{Decision, PolicyId};
 use smol_str::SmolStr;
 use std::collections::HashSet;

@@ -6,22 +6,17 @@ use crate::engine::{BuildError, InterpretedBecause, JitMode, Stats, Tier};
 use crate::fused::BucketTable;
 use crate::index::{Posting, ScopeIndex, postings};
 use crate::policies::PolicyTable;
-use crate::request::{RequestError, RequestValues, parse_request};
+use crate::request::RequestRules;
 use crate::store::Store;
 use crate::symbols::{Columns, SymbolTable, fill_attr_table};
-use cedar_policy::{Request, Schema};
+use cedar_policy::Schema;
 use cedarjit_frontend::hir::BoundPolicy;
 use cedarjit_frontend::load::LoadedPolicies;
 use cedarjit_frontend::schema::SchemaFacts;
-use cedarjit_ir::abi::ValuePair;
 use cedarjit_ir::expr::Body;
-use cedarjit_ir::fault::{Fault, planted};
-use cedarjit_ir::heap::HeapRef;
-use cedarjit_ir::ids::{BodyId, PolicyIndex, ShapeId};
+use cedarjit_ir::ids::{BodyId, PolicyIndex};
 use cedarjit_ir::interner::Interner;
-use cedarjit_ir::value::Tag;
-use cedarjit_jit::{Listing, PreparedFrame, RequestParts};
-use std::borrow::Cow;
+use cedarjit_jit::Listing;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -38,6 +33,8 @@ pub struct Snapshot {
     pub(crate) index: Option<ScopeIndex>,
     pub(crate) buckets: BucketTable,
     pub(crate) schema: Option<Arc<EngineSchema>>,
+    /// What the schema says about requests, if that is known.
+    pub(crate) rules: Option<Arc<RequestRules>>,
     pub(crate) compilation: Compilation,
     load_time: Duration,
 }
@@ -67,7 +64,7 @@ pub(crate) struct Parts<'a> {
 impl Snapshot {
     pub(crate) fn build(parts: Parts<'_>) -> Result<Self, BuildError> {
         let Parts {
-            interner,
+            mut interner,
             mut store,
             policies,
             schema,
@@ -77,6 +74,11 @@ impl Snapshot {
             started,
         } = parts;
         debug_assert_eq!(store.identity(), interner.identity());
+        let rules = match earlier {
+            // The same schema, and ids that go on meaning the same.
+            Some(earlier) => earlier.rules.clone(),
+            None => request_rules(schema.as_deref(), &mut interner)?,
+        };
         store.extend_to(&interner);
         let mut columns = earlier.map_or_else(Columns::default, |e| e.columns.clone());
         let facts = schema
@@ -99,6 +101,7 @@ impl Snapshot {
             index,
             buckets: BucketTable::default(),
             schema,
+            rules,
             load_time: started.elapsed(),
         })
     }
@@ -153,34 +156,6 @@ impl Snapshot {
         self.table.policies().iter()
     }
 
-    /// Binds a request: looks up its uids and interns its context.
-    ///
-    /// # Errors
-    /// When the request has an unknown part, or its context is too large.
-    pub fn bind(self: &Arc<Self>, request: &Request) -> Result<BoundRequest, RequestError> {
-        let values = RequestValues::new(request, &self.interner, &self.store)?;
-        Ok(BoundRequest::new(Arc::clone(self), values))
-    }
-
-    /// Binds a request given as entity uids in Cedar's syntax and a context in JSON, read and, if
-    /// `validate` is set and there is a schema, validated exactly as cedar-policy does.
-    ///
-    /// # Errors
-    /// When a uid or the context cannot be read, or the request is invalid.
-    pub fn bind_json(
-        self: &Arc<Self>,
-        principal: &str,
-        action: &str,
-        resource: &str,
-        context: &serde_json::Value,
-        validate: bool,
-    ) -> Result<BoundRequest, RequestError> {
-        let schema = self.schema();
-        let context = Cow::Borrowed(context);
-        let request = parse_request(principal, action, resource, context, schema, validate)?;
-        self.bind(&request)
-    }
-
     /// What the engine made of a policy, for people.
     ///
     /// `None` if there is no policy with this id.
@@ -224,6 +199,22 @@ impl Snapshot {
     }
 }
 
+/// What a schema says about requests; `None` if that is not known.
+fn request_rules(
+    schema: Option<&EngineSchema>,
+    interner: &mut Interner,
+) -> Result<Option<Arc<RequestRules>>, BuildError> {
+    let Some(EngineSchema {
+        schema,
+        facts: Some(facts),
+    }) = schema
+    else {
+        return Ok(None);
+    };
+    let rules = RequestRules::new(schema, facts, interner)?;
+    Ok(Some(Arc::new(rules)))
+}
+
 /// What the engine made of one policy.
 #[derive(Debug)]
 pub struct Explanation<'a> {
@@ -241,99 +232,4 @@ pub struct Explanation<'a> {
     pub posting: Posting,
     /// The code, or why there is none.
     pub listing: Result<Listing, InterpretedBecause>,
-}
-
-/// A request in terms of one snapshot, ready to be evaluated any number of times.
-///
-/// It holds its snapshot, so it goes on seeing that state when the engine has moved on.
-#[derive(Debug)]
-pub struct BoundRequest {
-    pub(crate) snapshot: Arc<Snapshot>,
-    pub(crate) values: RequestValues,
-    /// The context attributes that policies read, by slot.
-    pub(crate) context_slots: Vec<ValuePair>,
-    /// The place of its bucket in the snapshot's table.
-    pub(crate) bucket: Option<u32>,
-    /// For the bucket's fused code.
-    pub(crate) frame: PreparedFrame,
-}
-
-impl Clone for BoundRequest {
-    fn clone(&self) -> Self {
-        Self::new(Arc::clone(&self.snapshot), self.values.clone())
-    }
-}
-
-impl BoundRequest {
-    fn new(snapshot: Arc<Snapshot>, values: RequestValues) -> Self {
-        debug_assert_eq!(values.identity(), snapshot.interner.identity());
-        let context_slots = context_slots(&snapshot, &values);
-        let frame = PreparedFrame::new(Arc::clone(snapshot.store.memory()));
-        let mut bound = Self {
-            snapshot,
-            values,
-            context_slots,
-            bucket: None,
-            frame,
-        };
-        bound.seal();
-        bound
-    }
-
-    /// Prepares for evaluation; to be called whenever a part of the request has changed.
-    fn seal(&mut self) {
-        self.bucket = self.snapshot.bucket(&self.values);
-        self.frame.prepare(RequestParts {
-            principal: self.values.principal(),
-            action: self.values.action(),
-            resource: self.values.resource(),
-            context: self.values.context().as_heap_ref(),
-            context_slots: &self.context_slots,
-            local_headers: self.values.local_headers(),
-            heap: self.values.heap(),
-        });
-    }
-
-    /// The snapshot that the request is bound to.
-    pub fn snapshot(&self) -> &Arc<Snapshot> {
-        &self.snapshot
-    }
-
-    pub(crate) fn context_ref(&self) -> HeapRef {
-        self.values.context().as_heap_ref()
-    }
-}
-
-/// Puts each context attribute that policies read into its slot.
-fn context_slots(snapshot: &Snapshot, values: &RequestValues) -> Vec<ValuePair> {
-    let columns = &snapshot.columns;
-    let mut slots = vec![ValuePair::ABSENT; columns.context_slots()];
-    let context = values.context();
-    debug_assert_eq!(context.tag, Tag::Record);
-    let heaps = cedarjit_ir::heap::Heaps {
-        global: snapshot.store.heap(),
-        request: values.heap(),
-        // A context is bound before anything is evaluated.
-        scratch: values.heap(),
-    };
-    let Some(record) = heaps.object(context.as_heap_ref()) else {
-        return slots;
-    };
-    let shape = record.shape();
-    let names = if planted(Fault::ContextSlotsOfOtherShape) && shape.is_local() {
-        let other = ShapeId::from_index(shape.local_index());
-        snapshot.store.shapes().attrs(other)
-    } else if shape.is_local() {
-        values
-            .shapes()
-            .attrs(ShapeId::from_index(shape.local_index()))
-    } else {
-        snapshot.store.shapes().attrs(shape)
-    };
-    for (name, value) in names.iter().zip(record.values()) {
-        if let Some(slot) = columns.context_slot(*name).and_then(|s| slots.get_mut(s)) {
-            *slot = value.into();
-        }
-    }
-    slots
 }

@@ -8,7 +8,9 @@ mod extension;
 mod text;
 
 pub use convert::ValueError;
-pub(crate) use convert::{GlobalSink, RequestSink, ValueSink, intern_record, intern_value};
+pub(crate) use convert::{
+    GlobalSink, RequestSink, ValueSink, intern_extension, intern_record, intern_value,
+};
 
 use crate::request::RequestValues;
 use crate::store::{MISSING_ENTITY, Store};

@@ -1,6 +1,8 @@
 //! What a request may bring along.
 
-use super::{LimitError, MAX_CONTEXT_BYTES, MAX_JSON_NESTING, MAX_UID_BYTES};
+use super::{
+    LimitError, MAX_CONTEXT_BYTES, MAX_CONTEXT_TEXT_BYTES, MAX_JSON_NESTING, MAX_UID_BYTES,
+};
 use serde_json::Value;
 
 /// Bounds a request's context: its size by [`MAX_CONTEXT_BYTES`] and its depth by
@@ -39,6 +41,26 @@ pub fn check_context(context: &Value) -> Result<(), LimitError> {
         }
     }
     Ok(())
+}
+
+/// Bounds the text of a context by [`MAX_CONTEXT_TEXT_BYTES`]. What it says is bounded by
+/// [`check_context`].
+///
+/// # Errors
+/// When the text is longer.
+pub fn check_context_text(text: &str) -> Result<(), LimitError> {
+    let (bytes, limit) = (text.len(), MAX_CONTEXT_TEXT_BYTES);
+    if bytes > limit {
+        return Err(LimitError::Text { bytes, limit });
+    }
+    Ok(())
+}
+
+/// Whether a context is within the limits on size just because its text is so short.
+///
+/// A byte of text says at most one value of 8 bytes and a byte of a string.
+pub fn is_small_context_text(text: &str) -> bool {
+    text.len() <= MAX_CONTEXT_BYTES / 9
 }
 
 /// Bounds the text of an entity uid by [`MAX_UID_BYTES`].
@@ -84,6 +106,31 @@ mod tests {
             excess.map_err(|e| e.to_string()),
             Err::<(), _>(text.to_owned())
         );
+    }
+
+    #[test]
+    fn texts_of_contexts_are_bounded() {
+        assert_eq!(
+            check_context_text(&" ".repeat(MAX_CONTEXT_TEXT_BYTES)),
+            Ok(())
+        );
+        let excess = check_context_text(&" ".repeat(MAX_CONTEXT_TEXT_BYTES + 1));
+        let text = "the text has 67108865 bytes, the limit is 67108864";
+        assert_eq!(excess.map_err(|e| e.to_string()), Err(text.to_owned()));
+    }
+
+    #[test]
+    fn small_texts_say_small_contexts() {
+        let n = MAX_CONTEXT_BYTES / 9;
+        // The densest contexts: arrays of digits, and objects with empty keys.
+        let array = format!("[{}1]", "1,".repeat(n / 2 - 2));
+        let text = format!("\"{}\"", "x".repeat(n - 2));
+        for text in [array, text] {
+            assert!(is_small_context_text(&text));
+            let value = serde_json::from_str(&text).expect("is JSON");
+            assert_eq!(check_context(&value), Ok(()));
+        }
+        assert!(!is_small_context_text(&" ".repeat(n + 1)));
     }
 
     #[test]

@@ -319,10 +319,14 @@ impl<'a> Resolver<'a> {
             None => None,
         };
         let attrs = self.attrs(namespace, declared.get("shape"))?;
+        let choices = declared.get("enum").map(|_| {
+            let ids = elements(declared, "enum").filter_map(Value::as_str);
+            ids.map(str::to_owned).collect()
+        });
         Ok(attrs.map(|attrs| EntityTypeFacts {
             attrs,
             tags,
-            enumerated: declared.get("enum").is_some(),
+            choices,
         }))
     }
 

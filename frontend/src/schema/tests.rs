@@ -63,8 +63,10 @@ fn every_type_is_understood() {
     assert!(user.attrs["b"].required && !user.attrs["s"].required);
     assert_eq!(user.tags, Some(set(SchemaType::String)));
     let bare = facts.entity_type("Bare").unwrap();
-    assert!(bare.attrs.is_empty() && bare.tags.is_none() && !bare.enumerated);
-    assert!(facts.entity_type("Color").unwrap().enumerated);
+    assert!(bare.attrs.is_empty() && bare.tags.is_none() && bare.choices.is_none());
+    assert!(bare.may_have("anybody"));
+    let color = facts.entity_type("Color").unwrap();
+    assert!(color.may_have("red") && !color.may_have("Red"));
     let edit = facts.action("Action", "edit it").unwrap();
     assert_eq!(*edit.principals, ["User".into()]);
     assert_eq!(*edit.resources, ["Bare".into(), "Color".into()]);

@@ -1,6 +1,10 @@
 use super::*;
+use crate::store::Store;
 use crate::values::{ScratchSpace, ValueContext};
+use cedar_policy::Entities;
 use cedarjit_ir::ids::ShapeId;
+use cedarjit_ir::interner::Interner;
+use cedarjit_ir::value::Value;
 use serde_json::json;
 
 const SCHEMA: &str = r#"

@@ -2,14 +2,14 @@
 //!
 //! No recursion: how deep a value may nest is up to whoever made it.
 
-use super::extension::{Extension, parse_extension};
+use super::extension::{Extension, construct, parse_extension};
 use crate::request::Local;
 use crate::store::Store;
 use cedar_policy::{EntityUid, EvalResult, PartialValueToValueError, Record};
-use cedarjit_ir::ext::ExtError;
+use cedarjit_ir::ext::{ExtError, ExtFn};
 use cedarjit_ir::fault::{Fault, planted};
 use cedarjit_ir::heap::{Heap, IpWords};
-use cedarjit_ir::ids::{EntityId, ShapeId, StrId};
+use cedarjit_ir::ids::{EntityId, ShapeId, StrId, TypeId};
 use cedarjit_ir::interner::{CapacityError, Interner};
 use cedarjit_ir::shape::{EMPTY_SHAPE, ShapeTable};
 use cedarjit_ir::value::{Tag, Value};
@@ -63,8 +63,11 @@ pub(crate) trait ValueSink {
 
     /// The id of an entity uid.
     fn uid(&mut self, uid: &EntityUid) -> Result<EntityId, CapacityError> {
-        let ty = format_smolstr!("{}", uid.type_name());
-        self.entity(&ty, uid.id().unescaped())
+        let (ty, eid) = (uid.type_name(), uid.id().unescaped());
+        if ty.namespace_components().next().is_none() {
+            return self.entity(ty.basename(), eid);
+        }
+        self.entity(&format_smolstr!("{ty}"), eid)
     }
 }
 
@@ -110,6 +113,22 @@ pub(crate) struct RequestSink<'a> {
 }
 
 impl RequestSink<'_> {
+    /// The entity with this type and id. The type's id is `None` if the interner does not know it.
+    #[inline]
+    pub(crate) fn typed_entity(
+        &mut self,
+        ty: &str,
+        eid: &str,
+    ) -> Result<(EntityId, Option<TypeId>), CapacityError> {
+        let interner = self.interner;
+        let type_id = interner.find_type(ty);
+        if let Some(known) = type_id.and_then(|ty| interner.find_entity_of(ty, eid)) {
+            return Ok((known, type_id));
+        }
+        let local = self.local().names.intern_entity(interner, ty, eid)?;
+        Ok((local, type_id))
+    }
+
     fn local(&mut self) -> &mut Local {
         self.local.get_or_insert_with(|| Box::new(Local::new()))
     }
@@ -127,13 +146,7 @@ impl ValueSink for RequestSink<'_> {
     }
 
     fn entity(&mut self, ty: &str, eid: &str) -> Result<EntityId, CapacityError> {
-        match self.interner.find_entity(ty, eid) {
-            Some(known) => Ok(known),
-            None => {
-                let interner = self.interner;
-                self.local().names.intern_entity(interner, ty, eid)
-            }
-        }
+        Ok(self.typed_entity(ty, eid)?.0)
     }
 
     fn shape(&mut self, names: &[StrId]) -> Result<ShapeId, CapacityError> {
@@ -235,6 +248,25 @@ pub(crate) fn intern_record(
     let values: Vec<Value> = attrs.iter().map(|(_, value)| *value).collect();
     let shape = sink.shape(&names)?;
     Ok((shape, sink.record(shape, &values)?))
+}
+
+/// The extension value that a constructor makes of its argument.
+///
+/// # Errors
+/// When it does not take the argument, or a table is full.
+pub(crate) fn intern_extension(
+    sink: &mut impl ValueSink,
+    constructor: ExtFn,
+    argument: &str,
+) -> Result<Value, ValueError> {
+    let failed = |error| ValueError::Extension {
+        source_text: argument.into(),
+        error,
+    };
+    Ok(match construct(constructor, argument).map_err(failed)? {
+        Extension::Scalar(value) => value,
+        Extension::Ip(ip) => sink.ip(ip)?,
+    })
 }
 
 fn intern_leaf(sink: &mut impl ValueSink, value: &EvalResult) -> Result<Value, ValueError> {

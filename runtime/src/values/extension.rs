@@ -53,7 +53,7 @@ pub(super) fn parse_extension(source: &str) -> Result<Extension, ValueError> {
 }
 
 /// Calls a constructor on its argument.
-fn construct(function: ExtFn, argument: &str) -> Result<Extension, ExtError> {
+pub(super) fn construct(function: ExtFn, argument: &str) -> Result<Extension, ExtError> {
     Ok(match function {
         ExtFn::Ip => Extension::Ip(parse_ip(argument)?),
         ExtFn::Decimal => Extension::Scalar(Value::scalar(Tag::Decimal, parse_decimal(argument)?)),

@@ -1,0 +1,425 @@
+//! Reading a context's JSON straight into values.
+//!
+//! Only what is certain is read here; at anything else the reader gives up, and cedar-policy reads
+//! the context from its beginning. What is certain:
+//!
+//! - Without a schema: Booleans, integers of 64 bits, strings, arrays and objects, and
+//!   `{"__entity": {"type", "id"}}` and `{"__extn": {"fn", "arg"}}` with exactly these members and a
+//!   constructor that takes the argument. Other keys that begin with `__` are not certain.
+//! - With a schema: what is of the declared type in one of its usual forms. An entity may be given
+//!   without `__entity`, an extension value without `__extn` or as a string alone.
+//!
+//! The errors of serde_json are made and thrown away: nobody sees them.
+
+use super::is_plain_name;
+use super::plain::Work;
+use crate::values::{RequestSink, ValueSink, intern_extension};
+use cedarjit_frontend::schema::{Attrs, SchemaFacts, SchemaType};
+use cedarjit_ir::ext::ExtFn;
+use cedarjit_ir::ids::StrId;
+use cedarjit_ir::value::{Tag, Value};
+use serde::de::{DeserializeSeed, Deserializer, Error, MapAccess, SeqAccess, Visitor};
+use std::fmt;
+
+/// Reads one context.
+pub(super) struct Reader<'r> {
+    pub(super) sink: RequestSink<'r>,
+    pub(super) work: &'r mut Work,
+    /// If the context must fit the schema, what entity types it has.
+    pub(super) valid: Option<&'r SchemaFacts>,
+}
+
+/// What is to be read.
+#[derive(Clone, Copy)]
+pub(super) enum Expected<'t> {
+    /// Anything.
+    Any,
+    /// A value that is meant to be of this type.
+    Type(&'t SchemaType),
+    /// A record of these attributes.
+    Record(&'t Attrs),
+}
+
+/// The reader gives up.
+fn give_up<T, E: Error>() -> Result<T, E> {
+    Err(E::custom("not certain"))
+}
+
+impl Reader<'_> {
+    /// Reads a record: the whole context. `None` if what it means is not certain; then what was
+    /// interned so far is to be forgotten.
+    pub(super) fn context<'de, D: Deserializer<'de>>(
+        &mut self,
+        expected: Expected<'_>,
+        json: D,
+    ) -> Option<Value> {
+        self.work.clear();
+        let seed = Seed {
+            reader: self,
+            expected,
+        };
+        let context = seed.deserialize(json).ok()?;
+        (context.tag == Tag::Record).then_some(context)
+    }
+
+    /// The set of the elements from `start` on.
+    fn set(&mut self, start: usize) -> Option<Value> {
+        let Work {
+            elements, values, ..
+        } = &mut *self.work;
+        values.clear();
+        values.extend(elements.drain(start..));
+        self.sink.set(values).ok()
+    }
+
+    /// The record of the attributes from `start` on; `None` if two have one name.
+    fn record(&mut self, start: usize) -> Option<Value> {
+        let Work {
+            attrs,
+            names,
+            values,
+            ..
+        } = &mut *self.work;
+        let own = attrs.get_mut(start..)?;
+        own.sort_unstable_by_key(|(name, _)| *name);
+        names.clear();
+        values.clear();
+        for (name, value) in attrs.drain(start..) {
+            if names.last() == Some(&name) {
+                return None;
+            }
+            names.push(name);
+            values.push(value);
+        }
+        let shape = self.sink.shape(names).ok()?;
+        self.sink.record(shape, values).ok()
+    }
+
+    fn entity(&mut self, ty: &str, id: &str, declared: Option<&str>) -> Option<Value> {
+        if !is_plain_name(ty) || declared.is_some_and(|declared| declared != ty) {
+            return None;
+        }
+        if let Some(facts) = self.valid {
+            facts.entity_type(ty).filter(|facts| facts.may_have(id))?;
+        }
+        self.sink.entity(ty, id).ok().map(Value::entity)
+    }
+
+    fn extension(&mut self, constructor: ExtFn, argument: &str) -> Option<Value> {
+        intern_extension(&mut self.sink, constructor, argument).ok()
+    }
+}
+
+/// The constructor that a string stands for where the schema declares this type.
+fn constructor(ty: &SchemaType) -> Option<ExtFn> {
+    match ty {
+        SchemaType::Decimal => Some(ExtFn::Decimal),
+        SchemaType::Ip => Some(ExtFn::Ip),
+        SchemaType::Datetime => Some(ExtFn::Datetime),
+        SchemaType::Duration => Some(ExtFn::Duration),
+        _ => None,
+    }
+}
+
+/// Reads a value.
+struct Seed<'x, 'r, 't> {
+    reader: &'x mut Reader<'r>,
+    expected: Expected<'t>,
+}
+
+impl<'de> DeserializeSeed<'de> for Seed<'_, '_, '_> {
+    type Value = Value;
+
+    #[inline]
+    fn deserialize<D: Deserializer<'de>>(self, json: D) -> Result<Value, D::Error> {
+        json.deserialize_any(self)
+    }
+}
+
+impl<'de> Visitor<'de> for Seed<'_, '_, '_> {
+    type Value = Value;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a value")
+    }
+
+    fn visit_bool<E: Error>(self, value: bool) -> Result<Value, E> {
+        match self.expected {
+            Expected::Any | Expected::Type(SchemaType::Bool) => Ok(Value::bool(value)),
+            _ => give_up(),
+        }
+    }
+
+    fn visit_i64<E: Error>(self, value: i64) -> Result<Value, E> {
+        match self.expected {
+            Expected::Any | Expected::Type(SchemaType::Long) => Ok(Value::long(value)),
+            _ => give_up(),
+        }
+    }
+
+    fn visit_u64<E: Error>(self, value: u64) -> Result<Value, E> {
+        match i64::try_from(value) {
+            Ok(value) => self.visit_i64(value),
+            Err(_) => give_up(),
+        }
+    }
+
+    fn visit_str<E: Error>(self, text: &str) -> Result<Value, E> {
+        let Self { reader, expected } = self;
+        let read = match expected {
+            Expected::Any | Expected::Type(SchemaType::String) => {
+                reader.sink.string(text).ok().map(Value::string)
+            }
+            Expected::Type(ty) => {
+                constructor(ty).and_then(|constructor| reader.extension(constructor, text))
+            }
+            Expected::Record(_) => None,
+        };
+        read.map_or_else(give_up, Ok)
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut array: A) -> Result<Value, A::Error> {
+        let Self { reader, expected } = self;
+        let expected = match expected {
+            Expected::Any => Expected::Any,
+            Expected::Type(SchemaType::Set(element)) => Expected::Type(element),
+            _ => return give_up(),
+        };
+        let start = reader.work.elements.len();
+        loop {
+            let seed = Seed {
+                reader: &mut *reader,
+                expected,
+            };
+            match array.next_element_seed(seed)? {
+                Some(element) => reader.work.elements.push(element),
+                None => break,
+            }
+        }
+        reader.set(start).map_or_else(give_up, Ok)
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, object: A) -> Result<Value, A::Error> {
+        let Self { reader, expected } = self;
+        match expected {
+            Expected::Any => any_object(reader, object),
+            Expected::Record(attrs) => record(reader, attrs, object),
+            Expected::Type(SchemaType::Record(attrs)) => record(reader, attrs, object),
+            Expected::Type(SchemaType::Entity(ty)) => entity(reader, Some(ty), true, object),
+            Expected::Type(ty) => match constructor(ty) {
+                Some(function) => extension(reader, Some(function), true, object),
+                None => give_up(),
+            },
+        }
+    }
+}
+
+/// What a key says where no type is declared.
+enum Key {
+    Attribute(StrId),
+    Entity,
+    Extension,
+}
+
+/// Reads an object where no type is declared: a record, an entity or an extension value.
+fn any_object<'de, A: MapAccess<'de>>(
+    reader: &mut Reader<'_>,
+    mut object: A,
+) -> Result<Value, A::Error> {
+    let start = reader.work.attrs.len();
+    loop {
+        let sink = &mut reader.sink;
+        let key = object.next_key_seed(Text(|key: &str| match key {
+            "__entity" => Some(Key::Entity),
+            "__extn" => Some(Key::Extension),
+            key if is_peculiar(key) => None,
+            key => sink.string(key).ok().map(Key::Attribute),
+        }))?;
+        let first = reader.work.attrs.len() == start;
+        match key {
+            None => return reader.record(start).map_or_else(give_up, Ok),
+            Some(Key::Attribute(name)) => {
+                let value = object.next_value_seed(Seed {
+                    reader: &mut *reader,
+                    expected: Expected::Any,
+                })?;
+                reader.work.attrs.push((name, value));
+            }
+            Some(Key::Entity) if first => {
+                let escape = Escape::Entity(None);
+                let value = object.next_value_seed(EscapeSeed { reader, escape })?;
+                return last(object, value);
+            }
+            Some(Key::Extension) if first => {
+                let escape = Escape::Extension(None);
+                let value = object.next_value_seed(EscapeSeed { reader, escape })?;
+                return last(object, value);
+            }
+            Some(Key::Entity | Key::Extension) => return give_up(),
+        }
+    }
+}
+
+/// Reads an object where a record of these attributes is declared.
+fn record<'de, A: MapAccess<'de>>(
+    reader: &mut Reader<'_>,
+    declared: &Attrs,
+    mut object: A,
+) -> Result<Value, A::Error> {
+    let start = reader.work.attrs.len();
+    let mut required = 0;
+    loop {
+        let sink = &mut reader.sink;
+        let key = object.next_key_seed(Text(|key: &str| {
+            let attr = declared.get(key).filter(|_| !is_peculiar(key))?;
+            Some((sink.string(key).ok()?, attr))
+        }))?;
+        let Some((name, attr)) = key else {
+            break;
+        };
+        let value = object.next_value_seed(Seed {
+            reader: &mut *reader,
+            expected: Expected::Type(&attr.ty),
+        })?;
+        required += usize::from(attr.required);
+        reader.work.attrs.push((name, value));
+    }
+    // If a name came twice, there is no record anyway.
+    let complete = declared.values().filter(|attr| attr.required).count() == required;
+    let record = complete.then(|| reader.record(start)).flatten();
+    record.map_or_else(give_up, Ok)
+}
+
+/// Whether a key means more than an attribute of that name: to cedar-policy, or to serde_json,
+/// which has one of its own for numbers in one of its configurations.
+fn is_peculiar(key: &str) -> bool {
+    key.starts_with("__") || key.starts_with('$')
+}
+
+/// Ends an object that has no further members.
+fn last<'de, A: MapAccess<'de>>(mut object: A, value: Value) -> Result<Value, A::Error> {
+    match object.next_key::<&str>()? {
+        None => Ok(value),
+        Some(_) => give_up(),
+    }
+}
+
+/// Reads `{"type": …, "id": …}`, and around it `{"__entity": …}` if `escaped` allows for that.
+fn entity<'de, A: MapAccess<'de>>(
+    reader: &mut Reader<'_>,
+    declared: Option<&str>,
+    escaped: bool,
+    mut object: A,
+) -> Result<Value, A::Error> {
+    let (mut ty, mut id) = (None, None);
+    while let Some(key) = object.next_key::<&str>()? {
+        let place = match key {
+            "type" => &mut ty,
+            "id" => &mut id,
+            "__entity" if escaped && ty.is_none() && id.is_none() => {
+                let escape = Escape::Entity(declared);
+                let value = object.next_value_seed(EscapeSeed { reader, escape })?;
+                return last(object, value);
+            }
+            _ => return give_up(),
+        };
+        if place.replace(object.next_value::<&str>()?).is_some() {
+            return give_up();
+        }
+    }
+    let entity = ty.zip(id);
+    let entity = entity.and_then(|(ty, id)| reader.entity(ty, id, declared));
+    entity.map_or_else(give_up, Ok)
+}
+
+/// Reads `{"fn": …, "arg": …}`, and around it `{"__extn": …}` if `escaped` allows for that.
+fn extension<'de, A: MapAccess<'de>>(
+    reader: &mut Reader<'_>,
+    declared: Option<ExtFn>,
+    escaped: bool,
+    mut object: A,
+) -> Result<Value, A::Error> {
+    let (mut function, mut argument) = (None, None);
+    while let Some(key) = object.next_key::<&str>()? {
+        let place = match key {
+            "fn" => &mut function,
+            "arg" => &mut argument,
+            "__extn" if escaped && function.is_none() && argument.is_none() => {
+                let escape = Escape::Extension(declared);
+                let value = object.next_value_seed(EscapeSeed { reader, escape })?;
+                return last(object, value);
+            }
+            _ => return give_up(),
+        };
+        if place.replace(object.next_value::<&str>()?).is_some() {
+            return give_up();
+        }
+    }
+    let function = function
+        .and_then(ExtFn::from_name)
+        .filter(|f| f.is_constructor() && declared.is_none_or(|declared| declared == *f));
+    let call = function.zip(argument);
+    let value = call.and_then(|(function, argument)| reader.extension(function, argument));
+    value.map_or_else(give_up, Ok)
+}
+
+/// What is in an escape, and of which type it must be.
+#[derive(Clone, Copy)]
+enum Escape<'t> {
+    Entity(Option<&'t str>),
+    Extension(Option<ExtFn>),
+}
+
+/// Reads what is in an escape.
+struct EscapeSeed<'x, 'r, 't> {
+    reader: &'x mut Reader<'r>,
+    escape: Escape<'t>,
+}
+
+impl<'de> DeserializeSeed<'de> for EscapeSeed<'_, '_, '_> {
+    type Value = Value;
+
+    fn deserialize<D: Deserializer<'de>>(self, json: D) -> Result<Value, D::Error> {
+        json.deserialize_map(self)
+    }
+}
+
+impl<'de> Visitor<'de> for EscapeSeed<'_, '_, '_> {
+    type Value = Value;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("an object")
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, object: A) -> Result<Value, A::Error> {
+        match self.escape {
+            Escape::Entity(declared) => entity(self.reader, declared, false, object),
+            Escape::Extension(declared) => extension(self.reader, declared, false, object),
+        }
+    }
+}
+
+/// Gives a string to a function, which may give up.
+struct Text<F>(F);
+
+impl<'de, T, F: FnOnce(&str) -> Option<T>> DeserializeSeed<'de> for Text<F> {
+    type Value = T;
+
+    #[inline]
+    fn deserialize<D: Deserializer<'de>>(self, json: D) -> Result<T, D::Error> {
+        json.deserialize_str(self)
+    }
+}
+
+impl<T, F: FnOnce(&str) -> Option<T>> Visitor<'_> for Text<F> {
+    type Value = T;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a string")
+    }
+
+    #[inline]
+    fn visit_str<E: Error>(self, text: &str) -> Result<T, E> {
+        (self.0)(text).map_or_else(give_up, Ok)
+    }
+}

@@ -1,0 +1,159 @@
+//! Entity uids as callers give them: as text, or as a handle that was resolved before.
+
+use super::{RequestError, RequestPart, parse_uid};
+use cedar_policy::{EntityId as CedarEntityId, EntityTypeName, EntityUid};
+use cedarjit_frontend::limits::MAX_UID_BYTES;
+use cedarjit_ir::ids::EntityId;
+use cedarjit_ir::interner::{Interner, InternerIdentity};
+
+/// An entity that an engine knows, looked up once.
+///
+/// A handle stays good while the engine's policies change. It ends with the entities: once they are
+/// replaced, using it is an error. The same holds for the handles of another engine.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct EntityHandle {
+    id: EntityId,
+    identity: InternerIdentity,
+}
+
+impl EntityHandle {
+    pub(crate) fn new(id: EntityId, interner: &Interner) -> Self {
+        Self {
+            id,
+            identity: interner.identity(),
+        }
+    }
+
+    /// The entity's id in `interner`.
+    ///
+    /// `None` if the handle is not of this interner, or of a later state of it.
+    #[inline]
+    pub(crate) fn id(self, interner: &Interner) -> Option<EntityId> {
+        let known =
+            self.identity == interner.identity() && self.id.index() < interner.entity_count();
+        known.then_some(self.id)
+    }
+}
+
+/// A principal, action or resource.
+#[derive(Clone, Copy, Debug)]
+pub enum Uid<'a> {
+    /// In Cedar's syntax, `Type::"id"`.
+    Text(&'a str),
+    /// Looked up before.
+    Handle(EntityHandle),
+}
+
+impl<'a> From<&'a str> for Uid<'a> {
+    fn from(text: &'a str) -> Self {
+        Uid::Text(text)
+    }
+}
+
+impl<'a> From<&'a String> for Uid<'a> {
+    fn from(text: &'a String) -> Self {
+        Uid::Text(text)
+    }
+}
+
+impl From<EntityHandle> for Uid<'_> {
+    fn from(handle: EntityHandle) -> Self {
+        Uid::Handle(handle)
+    }
+}
+
+/// cedar-policy's uid.
+///
+/// # Errors
+/// When cedar-policy cannot read it, or the handle is not of this interner.
+pub(crate) fn cedar_uid(
+    part: RequestPart,
+    uid: Uid<'_>,
+    interner: &Interner,
+) -> Result<EntityUid, RequestError> {
+    let handle = match uid {
+        Uid::Text(text) => return parse_uid(part, text),
+        Uid::Handle(handle) => handle,
+    };
+    let known = handle.id(interner).and_then(|id| interner.entity(id));
+    let (ty, eid) = known.ok_or(RequestError::Handle(part))?;
+    uid_of_names(interner.str(ty.name()), interner.str(eid)).ok_or(RequestError::Handle(part))
+}
+
+/// The uid of a type and an id; `None` if the type is not written as cedar-policy writes it.
+pub(crate) fn uid_of_names(ty: &str, eid: &str) -> Option<EntityUid> {
+    let ty: EntityTypeName = ty.parse().ok()?;
+    Some(EntityUid::from_type_name_and_id(
+        ty,
+        CedarEntityId::new(eid),
+    ))
+}
+
+/// The type and id of a uid that is written plainly: a name of ASCII identifiers, and an id that
+/// needs no escapes.
+///
+/// cedar-policy takes every such text, and no other reading of it is possible. It takes more, such as
+/// ids with escapes; what those mean, and what is wrong with a text, is left to it. O(n).
+#[inline]
+pub(crate) fn split_plain(text: &str) -> Option<(&str, &str)> {
+    if text.len() > MAX_UID_BYTES {
+        return None;
+    }
+    let body = text.strip_suffix('"')?;
+    let quote = body.bytes().position(|b| b == b'"')?;
+    let (ty, eid) = (body.get(..quote)?, body.get(quote + 1..)?);
+    let ty = ty.strip_suffix("::")?;
+    (is_plain_name(ty) && is_plain_id(eid)).then_some((ty, eid))
+}
+
+/// Whether this names an entity type: ASCII identifiers, none reserved, joined by `::`.
+#[inline]
+pub(crate) fn is_plain_name(name: &str) -> bool {
+    let mut start = 0;
+    let bytes = name.as_bytes();
+    let mut at = 0;
+    while let Some(&b) = bytes.get(at) {
+        let first = at == start;
+        if b.is_ascii_alphabetic() || b == b'_' || (b.is_ascii_digit() && !first) {
+            at += 1;
+            continue;
+        }
+        if b != b':' || bytes.get(at + 1) != Some(&b':') || !is_free(&bytes[start..at]) {
+            return false;
+        }
+        at += 2;
+        start = at;
+    }
+    is_free(&bytes[start..])
+}
+
+/// Whether this is not empty, and not reserved as an identifier.
+#[inline]
+fn is_free(identifier: &[u8]) -> bool {
+    !matches!(
+        identifier,
+        b"" | b"if"
+            | b"in"
+            | b"is"
+            | b"has"
+            | b"true"
+            | b"then"
+            | b"else"
+            | b"like"
+            | b"false"
+            | b"__cedar"
+    )
+}
+
+/// Whether cedar-policy writes this id as it stands, between quotes.
+#[inline]
+fn is_plain_id(id: &str) -> bool {
+    // No early exit: so it is a few vector instructions.
+    let plain = id.bytes().fold(true, |plain, b| {
+        plain & (b' '..=b'~').contains(&b) & (b != b'"') & (b != b'\'') & (b != b'\\')
+    });
+    plain || (!id.is_ascii() && id.escape_debug().eq(id.chars()))
+}
+
+#[cfg(test)]
+mod tests;
