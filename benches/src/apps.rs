@@ -7,7 +7,7 @@
 use crate::Error;
 use cedar_policy::Decision;
 use cedarjit::{Engine, EngineBuilder};
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs::{File, read_to_string};
 use std::io::{BufReader, Read};
@@ -17,7 +17,7 @@ use std::path::{Path, PathBuf};
 pub const WORLDS: [&str; 3] = ["tinytodo-50", "gdrive-50", "github-50"];
 
 /// A request as it comes from outside: texts.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct RequestText {
     /// The principal's uid in Cedar's syntax.
     pub principal: String,
@@ -41,7 +41,7 @@ pub struct Answer {
 }
 
 /// A schema as text.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub enum SchemaText {
     /// In Cedar's schema syntax.
     Cedar(String),
@@ -50,7 +50,7 @@ pub enum SchemaText {
 }
 
 /// An application: what an engine loads, and what it is asked.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct App {
     /// Its name, for reports.
     pub name: String,
@@ -66,7 +66,8 @@ pub struct App {
     pub actions: Option<String>,
     /// The requests.
     pub requests: Vec<RequestText>,
-    /// What each request is answered.
+    /// What each request is answered; not passed on to other processes, which only measure.
+    #[serde(skip)]
     pub answers: Vec<Answer>,
 }
 

@@ -289,21 +289,38 @@ pub fn links(count: usize, names: Names) -> Generated {
 }
 
 /// What the conditions of [`distinct`] are put together from; `#` is a clause's position.
-const CLAUSES: [&str; 5] = [
-    "resource.n# < 7",
-    "resource.n# == 3",
-    "resource.n# > context.clearance",
-    "principal.n# < 5",
-    "context.clearance + resource.n# == 11",
+const CLAUSES: [&str; 22] = [
+    "resource.a# < 7",
+    "resource.a# <= 7",
+    "resource.a# == 3",
+    "resource.a# > context.clearance",
+    "resource.a# == context.clearance",
+    "resource.b# < 7",
+    "resource.b# <= 7",
+    "resource.b# == 3",
+    "resource.b# > context.clearance",
+    "resource.b# == context.clearance",
+    "principal.a# < 7",
+    "principal.a# <= 7",
+    "principal.a# == 3",
+    "principal.a# > context.clearance",
+    "principal.a# == context.clearance",
+    "principal.b# < 7",
+    "principal.b# <= 7",
+    "principal.b# == 3",
+    "principal.b# > context.clearance",
+    "principal.b# == context.clearance",
+    "principal.a# == resource.a#",
+    "principal.b# == resource.b#",
 ];
 
 /// How many clauses a condition has; each reads attributes that no other does, so that none makes
 /// another superfluous.
-const POSITIONS: usize = 6;
+const POSITIONS: usize = 3;
 
 /// `count` static policies no two of which have the same condition, constants aside.
 ///
-/// Up to 15,625 differ; each is about one of a thousand documents.
+/// Up to 10,648 differ; each is about one of a thousand documents.
 pub fn distinct(count: usize, requests: usize) -> Generated {
     let mut random = Random::new(count as u64);
     let mut policies = String::new();
@@ -314,7 +331,7 @@ pub fn distinct(count: usize, requests: usize) -> Generated {
             digits /= CLAUSES.len();
             clause.replace('#', &position.to_string())
         });
-        let condition = clauses.collect::<Vec<_>>().join(" || ");
+        let condition = clauses.collect::<Vec<_>>().join(" && ");
         let _ = writeln!(
             policies,
             "permit (principal, action == Action::\"view\", resource == Doc::\"{}\") \
@@ -323,7 +340,8 @@ pub fn distinct(count: usize, requests: usize) -> Generated {
         );
     }
     let mut numbers = || {
-        let numbers = (0..POSITIONS).map(|n| (format!("n{n}"), json!(random.below(12))));
+        let names = (0..POSITIONS).flat_map(|n| [format!("a{n}"), format!("b{n}")]);
+        let numbers = names.map(|name| (name, json!(random.below(9))));
         Value::Object(numbers.collect())
     };
     let entities = (0..1000).flat_map(|i| {

@@ -41,7 +41,14 @@ impl Machine {
         let memory = read_to_string("/proc/meminfo").unwrap_or_default();
         let memory = field(&memory, "MemTotal");
         let kibibytes = memory.and_then(|m| m.trim_end_matches("kB").trim().parse::<f64>().ok());
-        let status = git(&["status", "--porcelain", "--", ".", ":!docs/benchmarks"]);
+        let status = git(&[
+            "status",
+            "--porcelain",
+            "--",
+            ".",
+            ":!docs/benchmarks",
+            ":!README.md",
+        ]);
         Self {
             processor: field(&cpuinfo, "model name").unwrap_or_else(|| "unknown".into()),
             threads: std::thread::available_parallelism().map_or(0, Into::into),

@@ -2,6 +2,7 @@
 //! writes the report.
 
 mod alloc;
+mod clock;
 mod engines;
 mod machine;
 mod measure;
@@ -20,7 +21,7 @@ use suites::Run;
 #[global_allocator]
 static ALLOCATOR: alloc::Counted = alloc::Counted;
 
-/// Compares cedarjit with its peers, and writes docs/benchmarks.
+/// Compares cedarjit with its peers; writes docs/benchmarks and the summary in README.md.
 #[derive(Debug, Parser)]
 struct Arguments {
     /// Measure for a look, about a minute, and not to publish.
@@ -95,16 +96,31 @@ fn compare(arguments: &Arguments) -> Result<(), Error> {
     let out = out(arguments);
     report.write(&out)?;
     eprintln!("wrote {}", out.display());
+    if arguments.publishes() && report.skipped.is_empty() {
+        report.update_readme(&here().join("../../README.md"))?;
+        eprintln!("wrote the summary in README.md");
+    }
     Ok(())
+}
+
+impl Arguments {
+    /// Whether this is a whole run whose report goes where it is published.
+    fn publishes(&self) -> bool {
+        !self.quick && self.only.is_empty() && self.out.is_none()
+    }
+}
+
+/// The folder of this crate.
+fn here() -> &'static Path {
+    Path::new(env!("CARGO_MANIFEST_DIR"))
 }
 
 /// A run that is not whole must not overwrite the published report.
 fn out(arguments: &Arguments) -> PathBuf {
-    let here = Path::new(env!("CARGO_MANIFEST_DIR"));
     match &arguments.out {
         Some(out) => out.clone(),
-        None if arguments.quick || !arguments.only.is_empty() => here.join("target/benchmarks"),
-        None => here.join("../../docs/benchmarks"),
+        None if arguments.publishes() => here().join("../../docs/benchmarks"),
+        None => here().join("target/benchmarks"),
     }
 }
 

@@ -4,8 +4,9 @@
 //! contender once, and what is reported are the medians over the rounds and, for two contenders,
 //! the median of their ratios round by round.
 
+use crate::clock;
 use serde::Serialize;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 /// How long to measure.
 #[derive(Clone, Copy, Debug)]
@@ -50,35 +51,47 @@ impl Effort {
 pub(crate) struct Contender<'a> {
     name: &'static str,
     operations: usize,
-    pass: Box<dyn FnMut() -> Duration + 'a>,
+    pass: Pass<'a>,
+}
+
+enum Pass<'a> {
+    /// Is timed from outside.
+    Short(Box<dyn FnMut() + 'a>),
+    /// Says itself how long it took.
+    Long(Box<dyn FnMut() -> Duration + 'a>),
 }
 
 impl<'a> Contender<'a> {
-    /// `pass` performs `operations` operations.
-    pub(crate) fn new(name: &'static str, operations: usize, mut pass: impl FnMut() + 'a) -> Self {
-        Self::timed(name, operations, move || {
-            let start = Instant::now();
-            pass();
-            start.elapsed()
-        })
-    }
-
-    /// `pass` performs `operations` operations and says how long they took, setting up aside.
-    pub(crate) fn timed(
-        name: &'static str,
-        operations: usize,
-        pass: impl FnMut() -> Duration + 'a,
-    ) -> Self {
+    /// `pass` performs `operations` operations on this thread.
+    pub(crate) fn new(name: &'static str, operations: usize, pass: impl FnMut() + 'a) -> Self {
         Self {
             name,
             operations,
-            pass: Box::new(pass),
+            pass: Pass::Short(Box::new(pass)),
+        }
+    }
+
+    /// `pass` performs one operation and says how long it took, setting up aside.
+    pub(crate) fn timed(name: &'static str, pass: impl FnMut() -> Duration + 'a) -> Self {
+        Self {
+            name,
+            operations: 1,
+            pass: Pass::Long(Box::new(pass)),
         }
     }
 
     /// Nanoseconds of `passes` passes.
     fn time(&mut self, passes: u32) -> f64 {
-        let all: Duration = (0..passes).map(|_| (self.pass)()).sum();
+        let all: Duration = match &mut self.pass {
+            Pass::Short(pass) => {
+                let start = clock::now();
+                for _ in 0..passes {
+                    pass();
+                }
+                clock::now().saturating_sub(start)
+            }
+            Pass::Long(pass) => (0..passes).map(|_| pass()).sum(),
+        };
         all.as_nanos() as f64
     }
 }

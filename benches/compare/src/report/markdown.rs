@@ -54,7 +54,8 @@ and in brackets what all rounds but the lowest and the highest tenth lay between
 const METHOD: &str = "## How this is measured
 
 - The engines take turns, round after round, in one process; a figure is the median over the rounds,
-  a ratio the median of the ratios round by round. Each turn is at least some milliseconds.
+  a ratio the median of the ratios round by round. Each turn is at least some milliseconds. Decisions
+  are timed by the processor time of the thread, loading and compiling by the clock on the wall.
 - Before anything is timed, answers are compared. In the applications, each of the 2,000 recorded
   requests: decision, determining policies and failing policies for cedarjit, cedar-policy and
   hand-written Rust, the decision for regorus, which gives no more. In generated policy sets,
@@ -164,7 +165,14 @@ impl Stage {
 fn scaling(text: &mut String, measurements: &[Measurement]) -> fmt::Result {
     let mut rows = measurements.iter().filter_map(|m| {
         let name = match &m.case {
-            Case::Policies { policies } => format!("{}, mixed", count(*policies)),
+            Case::Policies {
+                policies,
+                determining,
+            } => format!(
+                "{}, mixed; {} determine an answer on average",
+                count(*policies),
+                figures(*determining)
+            ),
             Case::Hub { hub } => format!("100,000, {hub}"),
             _ => return None,
         };

@@ -2,6 +2,7 @@
 
 mod markdown;
 mod plot;
+mod readme;
 
 use crate::machine::Machine;
 use crate::measure::{Series, Summary};
@@ -73,6 +74,8 @@ pub(crate) enum Case {
     Policies {
         /// How many.
         policies: usize,
+        /// How many of them determine an answer, on average.
+        determining: f64,
     },
     /// A decision with 100,000 policies on one hub.
     Hub {
@@ -124,6 +127,11 @@ impl Report {
         fs::write(folder.join("figures.json"), figures)?;
         fs::write(folder.join("README.md"), markdown::render(self, &plots))?;
         Ok(())
+    }
+
+    /// Puts the summary into the repository's README.
+    pub(crate) fn update_readme(&self, file: &Path) -> Result<(), Error> {
+        readme::update(file, self)
     }
 
     /// The main table as text for a terminal.

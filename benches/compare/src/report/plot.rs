@@ -201,7 +201,7 @@ fn lines(measurements: &[Measurement]) -> Option<String> {
     let points: Vec<(f64, &Measurement)> = measurements
         .iter()
         .filter_map(|m| match m.case {
-            Case::Policies { policies } => Some((policies as f64, m)),
+            Case::Policies { policies, .. } => Some((policies as f64, m)),
             _ => None,
         })
         .collect();
@@ -306,7 +306,10 @@ mod tests {
         assert_eq!(plots(&measurements).len(), 1);
         for policies in [10, 1000] {
             measurements.push(Measurement {
-                case: Case::Policies { policies },
+                case: Case::Policies {
+                    policies,
+                    determining: 1.0,
+                },
                 series: series(30.0),
             });
         }

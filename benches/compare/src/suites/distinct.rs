@@ -2,6 +2,7 @@
 //! engine answers meanwhile.
 
 use super::{Run, must_agree};
+use crate::clock;
 use crate::engines::CEDARJIT;
 use crate::engines::cedar::{self, Cedar};
 use crate::measure::{Series, Summary};
@@ -24,6 +25,9 @@ const SECONDS: (f64, f64) = (10.0, 3.0);
 /// If not all is native by then, it is not going to be.
 const PATIENCE: Duration = Duration::from_secs(120);
 
+/// Between two questions while code is generated.
+const PAUSE: Duration = Duration::from_millis(1);
+
 /// How many requests are asked, again and again.
 const REQUESTS: usize = 100;
 
@@ -33,8 +37,12 @@ struct Build {
     first: Duration,
     /// Until every shape had native code.
     native: Duration,
+    /// The processor time that all threads used until then.
+    processor: Option<Duration>,
     /// How many answers were given before.
     meanwhile: usize,
+    /// How long the slowest of them took.
+    slowest: Duration,
     /// How many distinct shapes there were, and how many got native code.
     shapes: (usize, usize),
 }
@@ -80,6 +88,7 @@ pub(crate) fn run(run: &mut Run) -> Result<(), Error> {
 /// Builds an engine and asks it until everything is native, comparing every answer.
 fn build(generated: &Generated, expected: &[Answer]) -> Result<Build, Error> {
     let builder = generated.builder();
+    let processor = clock::process();
     let start = Instant::now();
     let engine = builder.build()?;
     let mut asked = generated.requests.iter().zip(expected).cycle();
@@ -100,13 +109,21 @@ fn build(generated: &Generated, expected: &[Answer]) -> Result<Build, Error> {
     ask()?;
     let first = start.elapsed();
     let mut meanwhile = usize::from(done.is_none());
+    let mut slowest = Duration::ZERO;
     while done.is_none() && start.elapsed() < PATIENCE {
         done = native().then(|| start.elapsed());
         if done.is_none() {
+            let asked = Instant::now();
             ask()?;
+            slowest = slowest.max(asked.elapsed());
             meanwhile += 1;
+            // A question now and then: the processors are for compiling.
+            std::thread::sleep(PAUSE);
         }
     }
+    let processor = clock::process()
+        .zip(processor)
+        .map(|(now, then)| now.saturating_sub(then));
     for _ in 0..expected.len() {
         ask()?;
     }
@@ -114,7 +131,9 @@ fn build(generated: &Generated, expected: &[Answer]) -> Result<Build, Error> {
     Ok(Build {
         first,
         native: done.unwrap_or(PATIENCE),
+        processor,
         meanwhile,
+        slowest,
         shapes: (stats.shapes, stats.native_shapes),
     })
 }
@@ -124,10 +143,19 @@ fn to_row(builds: &[Build], native: Summary, first: Summary) -> Row {
     let (shapes, compiled) = builds.iter().map(|b| b.shapes).min().unwrap_or((0, 0));
     let complete = shapes >= POLICIES && compiled == shapes;
     let within = |seconds: f64| complete && meanwhile > 0 && native.median <= seconds * 1e9;
+    let slowest = builds.iter().map(|b| b.slowest).max().unwrap_or_default();
     let answered = match meanwhile {
         0 => "no answer before that".into(),
-        some => format!("{} answers before that", count(some)),
+        some => format!(
+            "{} answers before that, the slowest in {}",
+            count(some),
+            time(slowest.as_nanos() as f64)
+        ),
     };
+    let processor = builds.iter().filter_map(|b| b.processor).min();
+    let processor = processor.map_or(String::new(), |processor| {
+        format!("{} of processor time; ", time(processor.as_nanos() as f64))
+    });
     Row {
         id: "distinct-policies".into(),
         what: "10,000 static policies, no two alike: all native, in the background, answering \
@@ -137,7 +165,7 @@ fn to_row(builds: &[Build], native: Summary, first: Summary) -> Row {
         moonshot: format!("{} s", SECONDS.1),
         measured: time(native.median),
         detail: format!(
-            "{} of {} shapes native; first answer after {}; {answered}",
+            "{processor}{} of {} shapes native; first answer after {}; {answered}",
             count(compiled),
             count(shapes),
             time(first.median)

@@ -35,8 +35,8 @@ pub(crate) fn run(run: &mut Run) -> Result<(), Error> {
     );
     must_agree(CEDARJIT, &"the first request", &ours, &theirs)?;
     let mut contenders = [
-        Contender::timed(CEDARJIT, 1, || taken(load_ours(&generated, &entities))),
-        Contender::timed(CEDAR, 1, || taken(load_theirs(&generated, &entities))),
+        Contender::timed(CEDARJIT, || taken(load_ours(&generated, &entities))),
+        Contender::timed(CEDAR, || taken(load_theirs(&generated, &entities))),
     ];
     let series = run.effort.interleave_long(&mut contenders);
     drop(contenders);

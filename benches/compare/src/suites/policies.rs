@@ -71,20 +71,22 @@ pub(crate) fn run(run: &mut Run) -> Result<(), Error> {
 
 fn rows(run: &mut Run) -> Result<(), Error> {
     let measured = run.measurements.clone();
-    let get = |case: &Case, name| {
-        let measurement = measured.iter().find(|m| m.case == *case)?;
-        named(&measurement.series, name)
+    let mixed = |size, name| {
+        let of_size = |m: &&Measurement| matches!(m.case, Case::Policies { policies, .. } if policies == size);
+        let series = &measured
+            .iter()
+            .find(of_size)
+            .ok_or("a size is missing")?
+            .series;
+        named(series, name).ok_or("a contender is missing")
     };
-    let mixed = |policies| Case::Policies { policies };
-    let missing = "a size is missing";
-    let few = get(&mixed(FEW), CEDARJIT).ok_or(missing)?;
+    let few = mixed(FEW, CEDARJIT)?;
     for (policies, required) in [(1_000, 2_000.0), (MANY, 100_000.0)] {
-        let ours = get(&mixed(policies), CEDARJIT).ok_or(missing)?;
-        let cedar = get(&mixed(policies), CEDAR).ok_or(missing)?;
+        let (ours, cedar) = (mixed(policies, CEDARJIT)?, mixed(policies, CEDAR)?);
         let over = cedar.over(ours);
         run.row(Row {
             id: format!("policies-{policies}"),
-            what: format!("{} policies, three of them match", count(policies)),
+            what: format!("{} policies, about three match", count(policies)),
             required: format!("{}×", count(required as usize)),
             moonshot: "the same".into(),
             measured: ratio(over),
@@ -96,7 +98,7 @@ fn rows(run: &mut Run) -> Result<(), Error> {
         let what = format!("the same, against own cost at {FEW}");
         run.row(flat(format!("policies-{policies}-flat"), what, ours, few));
     }
-    let many = get(&mixed(MANY), CEDARJIT).ok_or(missing)?;
+    let many = mixed(MANY, CEDARJIT)?;
     for (hub, what) in [
         (
             "hub-group",
@@ -107,7 +109,9 @@ fn rows(run: &mut Run) -> Result<(), Error> {
             "all 100,000 for one resource, each another principal",
         ),
     ] {
-        if let Some(ours) = get(&Case::Hub { hub: hub.into() }, CEDARJIT) {
+        let of_hub = |m: &&Measurement| matches!(&m.case, Case::Hub { hub: name } if name == hub);
+        let series = measured.iter().find(of_hub).map(|m| &m.series);
+        if let Some(ours) = series.and_then(|series| named(series, CEDARJIT)) {
             let what = format!("{what}, against own cost at 100,000 mixed");
             run.row(flat(hub.into(), what, ours, many));
         }
@@ -144,6 +148,8 @@ struct Set {
     bound: Vec<BoundRequest>,
     cedar: Cedar,
     requests: Vec<Request>,
+    /// How many policies determine an answer, on average.
+    determining: f64,
 }
 
 impl Set {
@@ -160,7 +166,7 @@ impl Set {
         let entities = Entities::from_json_str(&generated.entities, None)?;
         let cedar = Cedar::new(policies, entities);
         let texts = generated.requests.iter();
-        let bound = texts
+        let bound: Vec<BoundRequest> = texts
             .clone()
             .map(|r| client.bind(r))
             .collect::<Result<_, _>>()?;
@@ -173,6 +179,8 @@ impl Set {
             let expected = cedar::answer(&cedar.evaluate(request));
             must_agree(CEDARJIT, text, &client.answer(text)?, &expected)?;
         }
+        let reasons = bound.iter().map(|r| client.answer_bound(r).reasons.len());
+        let determining = reasons.sum::<usize>() as f64 / bound.len() as f64;
         Ok(Self {
             layout,
             size,
@@ -180,6 +188,7 @@ impl Set {
             bound,
             cedar,
             requests,
+            determining,
         })
     }
 
@@ -188,6 +197,7 @@ impl Set {
             Layout::Mixed => {
                 return Case::Policies {
                     policies: self.size,
+                    determining: self.determining,
                 };
             }
             Layout::HubGroup => "hub-group",
