@@ -341,8 +341,10 @@ impl BoundRequest {
             RequestPart::Principal => &rules.principals,
             _ => &rules.resources,
         });
-        let ty = self.snapshot.interner.entity(id).map(|(ty, _)| ty);
-        applicable.is_some_and(|applicable| applicable.has(id, ty))
+        let entity = self.snapshot.interner.entity(id);
+        applicable
+            .zip(entity)
+            .is_some_and(|(applicable, (ty, _))| applicable.has(id, ty))
     }
 
     /// Asks cedar-policy whether this entity may be this part of the request.

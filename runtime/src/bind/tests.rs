@@ -292,10 +292,7 @@ const CONTEXTS: &[(&str, [bool; 3])] = &[
         r#"{"d": {"type": "Doc", "id": "plan"}}"#,
         [true, false, false],
     ),
-    (
-        r#"{"c": {"type": "Color", "id": "red"}}"#,
-        [true; 3],
-    ),
+    (r#"{"c": {"type": "Color", "id": "red"}}"#, [true; 3]),
     (
         r#"{"c": {"type": "Color", "id": "blue"}}"#,
         [true, true, false],
