@@ -327,6 +327,7 @@ impl BoundRequest {
         let id = id.ok_or(RequestError::Handle(part))?;
         if let Some(schema) = self.snapshot.schema().filter(|_| self.validated)
             && !self.certainly_fits(part, id)
+            && !(part == RequestPart::Principal && planted(Fault::ExchangedWithoutValidation))
         {
             self.check_fit(part, id, schema)?;
         }
@@ -390,7 +391,9 @@ impl BoundRequest {
             ..
         } = self;
         let columns = &snapshot.columns;
-        slots.clear();
+        if !planted(Fault::StaleContextSlots) {
+            slots.clear();
+        }
         slots.resize(columns.context_slots(), ValuePair::ABSENT);
         let context = values.context();
         debug_assert_eq!(context.tag, Tag::Record);

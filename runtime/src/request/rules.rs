@@ -7,6 +7,7 @@
 use crate::request::uid::uid_of_names;
 use cedar_policy::{EntityTypeName, Schema};
 use cedarjit_frontend::schema::{Attrs, SchemaFacts, SchemaType};
+use cedarjit_ir::fault::{Fault, planted};
 use cedarjit_ir::ids::{EntityId, TypeId};
 use cedarjit_ir::interner::{CapacityError, Interner};
 use cedarjit_ir::shape::ShapeTable;
@@ -145,15 +146,15 @@ impl Applicable {
                 continue;
             };
             match &facts.choices {
-                None => {
-                    let name = interner.intern_str(&name)?;
-                    applicable.types.push(TypeId::of_name(name));
-                }
-                Some(choices) => {
+                Some(choices) if !planted(Fault::AnyEntityEnumerated) => {
                     for id in choices {
                         let entity = interner.intern_entity(&name, id)?;
                         applicable.entities.insert(entity);
                     }
+                }
+                _ => {
+                    let name = interner.intern_str(&name)?;
+                    applicable.types.push(TypeId::of_name(name));
                 }
             }
         }

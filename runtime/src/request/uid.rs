@@ -3,6 +3,7 @@
 use super::{RequestError, RequestPart, parse_uid};
 use cedar_policy::{EntityId as CedarEntityId, EntityTypeName, EntityUid};
 use cedarjit_frontend::limits::MAX_UID_BYTES;
+use cedarjit_ir::fault::{Fault, planted};
 use cedarjit_ir::ids::EntityId;
 use cedarjit_ir::interner::{Interner, InternerIdentity};
 
@@ -157,9 +158,10 @@ fn is_reserved(identifier: &[u8]) -> bool {
 /// Whether cedar-policy writes this id as it stands, between quotes.
 #[inline]
 fn is_plain_id(id: &str) -> bool {
+    let escapes = planted(Fault::EscapesOfIdKept);
     // No early exit: so it is a few vector instructions.
     let plain = id.bytes().fold(true, |plain, b| {
-        plain & (b' '..=b'~').contains(&b) & (b != b'"') & (b != b'\'') & (b != b'\\')
+        plain & (b' '..=b'~').contains(&b) & (b != b'"') & (b != b'\'') & (b != b'\\' || escapes)
     });
     plain || (!id.is_ascii() && id.escape_debug().eq(id.chars()))
 }
