@@ -177,13 +177,31 @@ faults! {
         /// Entities of different types with equal ids are one.
         EntityTypeIgnored,
     }
-    "runtime/src/snapshot.rs" {
+    "runtime/src/bind.rs" {
         /// Context slots are filled by a shape of the store, for a shape of the request.
         ContextSlotsOfOtherShape,
+        /// Context attributes of the request before stay in their slots.
+        StaleContextSlots,
+        /// A principal that is exchanged need not fit the schema.
+        ExchangedWithoutValidation,
     }
-    "runtime/src/request.rs" {
+    "runtime/src/request/values.rs" {
         /// Entities that only the request mentions have no type.
         LocalEntityUntyped,
+    }
+    "runtime/src/request/uid.rs" {
+        /// An id with escapes is taken as it is written.
+        EscapesOfIdKept,
+    }
+    "runtime/src/request/context.rs" {
+        /// Attributes that the schema requires may be missing in the context.
+        RequiredAttributeMissing,
+        /// A string is a string even if the schema declares an extension type.
+        ExtensionStringKept,
+    }
+    "runtime/src/request/rules.rs" {
+        /// An entity that its type does not enumerate may be the principal or the resource.
+        AnyEntityEnumerated,
     }
     "runtime/src/index.rs" {
         /// The index leaves out the last ancestor.

@@ -87,7 +87,7 @@ impl StringTable {
 
 /// The distinct entity uids of an interner, each a type and an id string.
 ///
-/// Hashed by the type's id and the *text* of the id, so that a uid given as text is one look-up.
+/// Hashed by their texts, so that a uid given as text is one look-up.
 #[derive(Clone, Debug, Default)]
 struct EntityTable {
     uids: Vec<(TypeId, StrId)>,
@@ -96,21 +96,15 @@ struct EntityTable {
 
 impl EntityTable {
     #[inline]
-    fn find(
-        &self,
-        seed: &RandomState,
-        strings: &StringTable,
-        ty: TypeId,
-        eid: &str,
-    ) -> Option<usize> {
+    fn find(&self, strings: &StringTable, hash: UidHash, ty: &str, eid: &str) -> Option<usize> {
         if planted(Fault::EntityTypeIgnored) {
             let same = |uid: &(TypeId, StrId)| strings.get(uid.1.index()) == eid;
             return self.uids.iter().position(same);
         }
         self.index
-            .find(seed.hash_one((ty, eid)), |&i| {
+            .find(hash.both(), |&i| {
                 let (other, id) = self.uids[i as usize];
-                other == ty && strings.get(id.index()) == eid
+                strings.get(id.index()) == eid && strings.get(other.index()) == ty
             })
             .map(|&i| i as usize)
     }
@@ -120,18 +114,45 @@ impl EntityTable {
         &mut self,
         seed: &RandomState,
         strings: &StringTable,
+        hash: UidHash,
         uid: (TypeId, StrId),
     ) -> Result<usize, CapacityError> {
         let new = next_entity(self.uids.len())?;
         self.uids.push(uid);
         let uids = &self.uids;
-        let hash = |i: usize| {
-            let (ty, eid) = uids[i];
-            seed.hash_one((ty, strings.get(eid.index())))
-        };
-        self.index
-            .insert_unique(hash(new), new as u32, |&i| hash(i as usize));
+        self.index.insert_unique(hash.both(), new as u32, |&i| {
+            let (ty, eid) = uids[i as usize];
+            let (ty, eid) = (strings.get(ty.index()), strings.get(eid.index()));
+            UidHash::new(seed, ty, eid).both()
+        });
         Ok(new)
+    }
+}
+
+/// The hash of a string that an interner does not know.
+#[derive(Clone, Copy, Debug)]
+pub struct StrHash(u64);
+
+/// The hashes of a type and an id, which together are no entity that an interner knows.
+#[derive(Clone, Copy, Debug)]
+pub struct UidHash {
+    ty: u64,
+    eid: u64,
+}
+
+impl UidHash {
+    #[inline]
+    fn new(seed: &RandomState, ty: &str, eid: &str) -> Self {
+        Self {
+            ty: seed.hash_one(ty),
+            eid: seed.hash_one(eid),
+        }
+    }
+
+    /// Rotated, so that exchanging type and id makes a difference.
+    #[inline]
+    fn both(self) -> u64 {
+        self.ty.rotate_left(29) ^ self.eid
     }
 }
 
@@ -232,9 +253,19 @@ impl Interner {
     }
 
     /// The id of `s` if the interner knows it.
-    #[inline]
     pub fn find_str(&self, s: &str) -> Option<StrId> {
-        self.find_hashed(self.seed.hash_one(s), s)
+        self.look_up(s).ok()
+    }
+
+    /// The id of `s`.
+    ///
+    /// # Errors
+    /// When the interner does not know it; what it was looked up by serves
+    /// [`LocalInterner::add_str`].
+    #[inline]
+    pub fn look_up(&self, s: &str) -> Result<StrId, StrHash> {
+        let hash = self.seed.hash_one(s);
+        self.find_hashed(hash, s).ok_or(StrHash(hash))
     }
 
     #[inline]
@@ -255,32 +286,34 @@ impl Interner {
     /// # Errors
     /// When a table is full ([`MAX_IDS`]).
     pub fn intern_entity(&mut self, ty: &str, eid: &str) -> Result<EntityId, CapacityError> {
+        let hash = match self.find_uid(ty, eid) {
+            Ok((known, _)) => return Ok(known),
+            Err(hash) => hash,
+        };
         let ty = TypeId::of_name(self.intern_str(ty)?);
-        if let Some(known) = self.find_entity_of(ty, eid) {
-            return Ok(known);
-        }
         let uid = (ty, self.intern_str(eid)?);
-        let added = self.entities.add(&self.seed, &self.strings, uid);
+        let added = self.entities.add(&self.seed, &self.strings, hash, uid);
         added.map(EntityId::from_index)
     }
 
     /// The id of the entity with this type and id if the interner knows it.
     pub fn find_entity(&self, ty: &str, eid: &str) -> Option<EntityId> {
-        self.find_entity_of(self.find_type(ty)?, eid)
+        self.find_uid(ty, eid).ok().map(|(known, _)| known)
     }
 
-    /// The type with this qualified name if the interner knows the name.
+    /// The ids of an entity and of its type, in one look-up.
+    ///
+    /// # Errors
+    /// When the interner does not know the entity; what it was looked up by serves
+    /// [`LocalInterner::add_entity`].
     #[inline]
-    pub fn find_type(&self, name: &str) -> Option<TypeId> {
-        self.find_str(name).map(TypeId::of_name)
-    }
-
-    /// As [`find_entity`](Self::find_entity), for a type that was looked up already: one look-up.
-    #[inline]
-    pub fn find_entity_of(&self, ty: TypeId, eid: &str) -> Option<EntityId> {
-        self.entities
-            .find(&self.seed, &self.strings, ty, eid)
-            .map(EntityId::from_index)
+    pub fn find_uid(&self, ty: &str, eid: &str) -> Result<(EntityId, TypeId), UidHash> {
+        let hash = UidHash::new(&self.seed, ty, eid);
+        let known = self.entities.find(&self.strings, hash, ty, eid);
+        match known.and_then(|i| Some((i, self.entities.uids.get(i)?))) {
+            Some((i, (ty, _))) => Ok((EntityId::from_index(i), *ty)),
+            None => Err(hash),
+        }
     }
 
     /// The type and id of an interned entity, or `None` for an id not given out here.
@@ -317,40 +350,48 @@ impl LocalInterner {
         self.entities.clear();
     }
 
-    /// The global id of `s` if `interner` knows it, else its local id.
+    /// The local id of `s`, which `interner` does not know.
     ///
     /// # Errors
     /// When the local table is full ([`MAX_IDS`]).
-    pub fn intern_str(&mut self, interner: &Interner, s: &str) -> Result<StrId, CapacityError> {
-        let hash = interner.seed.hash_one(s);
-        match interner.find_hashed(hash, s) {
-            Some(id) => Ok(id),
-            None => {
-                let interned = self.strings.intern(&interner.seed, hash, s);
-                interned.map(StrId::local)
-            }
-        }
+    pub fn add_str(
+        &mut self,
+        interner: &Interner,
+        hash: StrHash,
+        s: &str,
+    ) -> Result<StrId, CapacityError> {
+        let interned = self.strings.intern(&interner.seed, hash.0, s);
+        interned.map(StrId::local)
     }
 
-    /// The global id of the entity if `interner` knows it, else its local id.
+    /// The local id of the entity with this type and id, which `interner` does not know, and the
+    /// type, local if `interner` does not know its name.
     ///
     /// # Errors
     /// When a local table is full ([`MAX_IDS`]).
-    pub fn intern_entity(
+    pub fn add_entity(
         &mut self,
         interner: &Interner,
+        hash: UidHash,
         ty: &str,
         eid: &str,
-    ) -> Result<EntityId, CapacityError> {
-        let ty = TypeId::of_name(self.intern_str(interner, ty)?);
-        if !ty.is_local()
-            && let Some(known) = interner.find_entity_of(ty, eid)
-        {
-            return Ok(known);
-        }
-        let uid = (ty, self.intern_str(interner, eid)?);
+    ) -> Result<(EntityId, TypeId), CapacityError> {
+        let ty = TypeId::of_name(self.intern_str(interner, hash.ty, ty)?);
+        let uid = (ty, self.intern_str(interner, hash.eid, eid)?);
         let interned = self.entities.intern(&interner.seed, uid);
-        interned.map(EntityId::local)
+        Ok((interned.map(EntityId::local)?, ty))
+    }
+
+    fn intern_str(
+        &mut self,
+        interner: &Interner,
+        hash: u64,
+        s: &str,
+    ) -> Result<StrId, CapacityError> {
+        match interner.find_hashed(hash, s) {
+            Some(id) => Ok(id),
+            None => self.add_str(interner, StrHash(hash), s),
+        }
     }
 
     /// The text of a global or local string id.

@@ -16,6 +16,7 @@ pub struct ShapeTable {
     names: Vec<StrId>,
     /// End offset of each shape; shape `i` starts where `i - 1` ends.
     ends: Vec<usize>,
+    /// Without the empty shape.
     index: HashTable<u32>,
     seed: RandomState,
 }
@@ -29,20 +30,20 @@ impl Default for ShapeTable {
 impl ShapeTable {
     /// A table that holds [`EMPTY_SHAPE`] alone.
     pub fn new() -> Self {
-        let mut table = Self {
+        Self {
             names: Vec::new(),
-            ends: Vec::new(),
+            ends: vec![0],
             index: HashTable::new(),
             seed: RandomState::default(),
-        };
-        // The first entry of an empty table cannot exceed its capacity.
-        let _ = table.intern(&[]);
-        table
+        }
     }
 
     /// The shape with exactly these attribute names, which must be in ascending order and
     /// distinct, if it is known.
     pub fn find(&self, attrs: &[StrId]) -> Option<ShapeId> {
+        if attrs.is_empty() {
+            return Some(EMPTY_SHAPE);
+        }
         let hash = self.seed.hash_one(attrs);
         self.index
             .find(hash, |&i| self.get(i as usize) == attrs)
@@ -103,8 +104,6 @@ impl ShapeTable {
         self.names.clear();
         self.ends.truncate(1);
         self.index.clear();
-        let hash = self.seed.hash_one(&self.names[..]);
-        self.index.insert_unique(hash, EMPTY_SHAPE.0, |_| hash);
     }
 }
 

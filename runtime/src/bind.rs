@@ -357,6 +357,7 @@ impl BoundRequest {
         let id = id.ok_or(RequestError::Handle(part))?;
         if let Some(schema) = self.snapshot.schema().filter(|_| self.validated)
             && !self.certainly_fits(part, id)
+            && !(part == RequestPart::Principal && planted(Fault::ExchangedWithoutValidation))
         {
             self.check_fit(part, id, schema)?;
         }
@@ -371,8 +372,10 @@ impl BoundRequest {
             RequestPart::Principal => &rules.principals,
             _ => &rules.resources,
         });
-        let ty = self.snapshot.interner.entity(id).map(|(ty, _)| ty);
-        applicable.is_some_and(|applicable| applicable.has(id, ty))
+        let entity = self.snapshot.interner.entity(id);
+        applicable
+            .zip(entity)
+            .is_some_and(|(applicable, (ty, _))| applicable.has(id, ty))
     }
 
     /// Asks cedar-policy whether this entity may be this part of the request.
@@ -418,7 +421,9 @@ impl BoundRequest {
             ..
         } = self;
         let columns = &snapshot.columns;
-        slots.clear();
+        if !planted(Fault::StaleContextSlots) {
+            slots.clear();
+        }
         slots.resize(columns.context_slots(), ValuePair::ABSENT);
         let context = values.context();
         debug_assert_eq!(context.tag, Tag::Record);

@@ -77,7 +77,7 @@ impl Snapshot {
         let rules = match earlier {
             // The same schema, and ids that go on meaning the same.
             Some(earlier) => earlier.rules.clone(),
-            None => request_rules(schema.as_deref(), &mut interner)?,
+            None => request_rules(schema.as_deref(), &mut interner, &mut store)?,
         };
         store.extend_to(&interner);
         let mut columns = earlier.map_or_else(Columns::default, |e| e.columns.clone());
@@ -203,6 +203,7 @@ impl Snapshot {
 fn request_rules(
     schema: Option<&EngineSchema>,
     interner: &mut Interner,
+    store: &mut Store,
 ) -> Result<Option<Arc<RequestRules>>, BuildError> {
     let Some(EngineSchema {
         schema,
@@ -211,7 +212,8 @@ fn request_rules(
     else {
         return Ok(None);
     };
-    let rules = RequestRules::new(schema, facts, interner)?;
+    let (_, shapes) = store.constants_mut();
+    let rules = RequestRules::new(schema, facts, interner, shapes)?;
     Ok(Some(Arc::new(rules)))
 }
 

@@ -1,6 +1,7 @@
-//! A native evaluation allocates nothing once its scratch has grown to size.
+//! A native evaluation allocates nothing once its scratch has grown to size, and neither does binding
+//! a plain request once the binder has.
 
-use cedarjit::{Engine, Scratch, Tier};
+use cedarjit::{Binder, Engine, Scratch, Tier, Uid};
 use std::collections::BTreeSet;
 
 const POLICIES: &str = r#"
@@ -63,4 +64,86 @@ fn a_native_evaluation_allocates_nothing() {
         }
     });
     assert_eq!(info.count_total, 0, "{info:?}");
+}
+
+const SCHEMA: &str = r#"
+entity Team;
+entity User in [Team] { manager?: User };
+entity Doc { owner: User, tags: Set<String>, name: String };
+entity Kind enum ["a", "b"];
+action view appliesTo { principal: [User, Kind], resource: Doc, context: {
+    tag: String, ip?: String, at: String, reason?: String, address?: ipaddr, now?: datetime,
+    limit?: decimal, wait?: duration, levels?: Set<Long>, who?: User,
+    request?: { who: User, why: String },
+} };
+"#;
+
+/// Requests with and without everything: nothing known, nothing unknown, all types.
+const REQUESTS: &[(&str, &str, &str)] = &[
+    (
+        r#"User::"ann""#,
+        r#"Doc::"d""#,
+        r#"{"tag": "a", "at": "2026-01-01"}"#,
+    ),
+    (
+        r#"User::"nobody""#,
+        r#"Doc::"none""#,
+        r#"{"tag": "unheard of", "at": "2026-01-01"}"#,
+    ),
+    (
+        r#"Kind::"b""#,
+        r#"Doc::"d""#,
+        r#"{"tag": "a", "at": "2026-01-01", "reason": "none",
+        "address": "10.1.2.3", "now": {"fn": "datetime", "arg": "2026-01-01"}, "limit": "1.5",
+        "wait": "1h", "levels": [3, 2, 1], "who": {"type": "User", "id": "bob"},
+        "request": {"who": {"__entity": {"type": "User", "id": "ann"}}, "why": "none"}}"#,
+    ),
+];
+
+#[test]
+fn binding_and_evaluating_allocate_nothing() {
+    for schema in [None, Some(SCHEMA)] {
+        let mut builder = Engine::builder()
+            .policies_str(POLICIES)
+            .entities_json(ENTITIES);
+        if let Some(schema) = schema {
+            builder = builder.schema_str(schema);
+        }
+        let engine = builder.build().unwrap();
+        let mut binder = Binder::new(engine.snapshot());
+        let mut session = engine.session();
+        let mut scratch = Scratch::default();
+        let action = engine.resolve(r#"Action::"view""#).unwrap();
+        let action = action.expect("a policy mentions it");
+        let ann = engine.resolve(r#"User::"ann""#).unwrap().expect("exists");
+        let mut run = || {
+            let mut reasons = 0;
+            for (principal, resource, context) in REQUESTS {
+                let uids = [Uid::Text(principal), Uid::Text(r#"Action::"view""#)];
+                for action in [uids[1], action.into()] {
+                    let request = binder.bind(uids[0], action, *resource, context, true);
+                    let request = request.expect("is valid");
+                    reasons += request.evaluate(&mut scratch).reasons().len();
+                    request.set_principal(ann).expect("fits");
+                    reasons += request.evaluate(&mut scratch).reasons().len();
+                }
+                let answer = session.is_authorized(uids[0], action, *resource, context, true);
+                reasons += answer.expect("is valid").reasons().len();
+            }
+            reasons
+        };
+        let expected = run();
+        assert!(expected > 0);
+        let info = allocation_counter::measure(|| {
+            for _ in 0..100 {
+                assert_eq!(run(), expected);
+            }
+        });
+        assert_eq!(
+            info.count_total,
+            0,
+            "schema: {}, {info:?}",
+            schema.is_some()
+        );
+    }
 }

@@ -110,11 +110,11 @@ fn read_context(
     }
 }
 
-/// The entity that a uid names, and its type if the interner knows that.
+/// The entity that a uid names, and its type.
 ///
-/// `None` if the uid is not written plainly, or a table is full. Handles must be of this interner.
+/// `None` if the uid is not written plainly, the handle is not of this interner, or a table is full.
 #[inline]
-fn known_uid(sink: &mut RequestSink<'_>, uid: Uid<'_>) -> Option<(EntityId, Option<TypeId>)> {
+fn known_uid(sink: &mut RequestSink<'_>, uid: Uid<'_>) -> Option<(EntityId, TypeId)> {
     match uid {
         Uid::Text(text) => {
             let (ty, eid) = split_plain(text)?;
@@ -122,7 +122,7 @@ fn known_uid(sink: &mut RequestSink<'_>, uid: Uid<'_>) -> Option<(EntityId, Opti
         }
         Uid::Handle(handle) => {
             let id = handle.id(sink.interner)?;
-            Some((id, sink.interner.entity(id).map(|(ty, _)| ty)))
+            Some((id, sink.interner.entity(id)?.0))
         }
     }
 }

@@ -6,9 +6,11 @@
 
 use crate::request::uid::uid_of_names;
 use cedar_policy::{EntityTypeName, Schema};
-use cedarjit_frontend::schema::{Attrs, SchemaFacts};
+use cedarjit_frontend::schema::{Attrs, SchemaFacts, SchemaType};
+use cedarjit_ir::fault::{Fault, planted};
 use cedarjit_ir::ids::{EntityId, TypeId};
 use cedarjit_ir::interner::{CapacityError, Interner};
+use cedarjit_ir::shape::ShapeTable;
 use foldhash::fast::RandomState;
 use hashbrown::{HashMap, HashSet};
 use std::sync::Arc;
@@ -35,17 +37,26 @@ pub(crate) struct ActionRules {
 impl RequestRules {
     /// The rules of a schema. O(actions × types that they apply to).
     ///
-    /// The names of these types and the entities that they enumerate are interned, so that what a
-    /// request is about is told by ids.
+    /// The names of these types, the entities that they enumerate, and the usual shapes of contexts
+    /// are interned, so that what a request is about is told by ids.
     ///
     /// # Errors
-    /// When the interner is full.
+    /// When a table is full.
     pub(crate) fn new(
         schema: &Schema,
         facts: &SchemaFacts,
         interner: &mut Interner,
+        shapes: &mut ShapeTable,
     ) -> Result<Self, CapacityError> {
         let mut rules = Self::default();
+        let mut contexts = ContextShapes {
+            interner,
+            shapes,
+            seen: HashSet::default(),
+        };
+        for context in facts.actions.values().filter_map(|a| a.context.as_ref()) {
+            contexts.record(context)?;
+        }
         for ((ty, id), action) in &facts.actions {
             let known = interner.find_entity(ty, id).zip(uid_of_names(ty, id));
             let Some(((action_id, uid), context)) = known.zip(action.context.clone()) else {
@@ -74,6 +85,45 @@ impl RequestRules {
     }
 }
 
+/// Interns the shapes that the records of contexts usually have.
+struct ContextShapes<'a> {
+    interner: &'a mut Interner,
+    shapes: &'a mut ShapeTable,
+    /// The types that are done. Types share parts, which are seen once.
+    seen: HashSet<*const Attrs, RandomState>,
+}
+
+impl ContextShapes<'_> {
+    /// Recursion is bounded by the depth of the schema's types.
+    fn record(&mut self, attrs: &Arc<Attrs>) -> Result<(), CapacityError> {
+        if !self.seen.insert(Arc::as_ptr(attrs)) {
+            return Ok(());
+        }
+        let (mut all, mut required) = (Vec::new(), Vec::new());
+        for (name, attr) in &**attrs {
+            let name = self.interner.intern_str(name)?;
+            all.push(name);
+            if attr.required {
+                required.push(name);
+            }
+        }
+        for mut names in [all, required] {
+            names.sort_unstable();
+            self.shapes.intern(&names)?;
+        }
+        for attr in attrs.values() {
+            let mut ty = &attr.ty;
+            while let SchemaType::Set(element) = ty {
+                ty = element;
+            }
+            if let SchemaType::Record(attrs) = ty {
+                self.record(attrs)?;
+            }
+        }
+        Ok(())
+    }
+}
+
 /// Which entities an action applies to.
 #[derive(Debug, Default)]
 pub(crate) struct Applicable {
@@ -96,25 +146,24 @@ impl Applicable {
                 continue;
             };
             match &facts.choices {
-                None => {
-                    let name = interner.intern_str(&name)?;
-                    applicable.types.push(TypeId::of_name(name));
-                }
-                Some(choices) => {
+                Some(choices) if !planted(Fault::AnyEntityEnumerated) => {
                     for id in choices {
                         let entity = interner.intern_entity(&name, id)?;
                         applicable.entities.insert(entity);
                     }
+                }
+                _ => {
+                    let name = interner.intern_str(&name)?;
+                    applicable.types.push(TypeId::of_name(name));
                 }
             }
         }
         Ok(applicable)
     }
 
-    /// Whether this entity is certainly among them. Its type is `None` if the interner does not know
-    /// that.
+    /// Whether this entity, which is of this type, is certainly among them.
     #[inline]
-    pub(crate) fn has(&self, entity: EntityId, ty: Option<TypeId>) -> bool {
-        ty.is_some_and(|ty| self.types.contains(&ty)) || self.entities.contains(&entity)
+    pub(crate) fn has(&self, entity: EntityId, ty: TypeId) -> bool {
+        self.types.contains(&ty) || self.entities.contains(&entity)
     }
 }

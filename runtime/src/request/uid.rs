@@ -3,6 +3,7 @@
 use super::{RequestError, RequestPart, parse_uid};
 use cedar_policy::{EntityId as CedarEntityId, EntityTypeName, EntityUid};
 use cedarjit_frontend::limits::MAX_UID_BYTES;
+use cedarjit_ir::fault::{Fault, planted};
 use cedarjit_ir::ids::EntityId;
 use cedarjit_ir::interner::{Interner, InternerIdentity};
 
@@ -100,39 +101,48 @@ pub(crate) fn split_plain(text: &str) -> Option<(&str, &str)> {
         return None;
     }
     let body = text.strip_suffix('"')?;
-    let quote = body.bytes().position(|b| b == b'"')?;
-    let (ty, eid) = (body.get(..quote)?, body.get(quote + 1..)?);
-    let ty = ty.strip_suffix("::")?;
-    (is_plain_name(ty) && is_plain_id(eid)).then_some((ty, eid))
+    let name = plain_name(body.as_bytes());
+    let (ty, rest) = body.split_at_checked(name)?;
+    let eid = rest.strip_prefix("::\"")?;
+    (name > 0 && is_plain_id(eid)).then_some((ty, eid))
 }
 
 /// Whether this names an entity type: ASCII identifiers, none reserved, joined by `::`.
 #[inline]
 pub(crate) fn is_plain_name(name: &str) -> bool {
-    let mut start = 0;
-    let bytes = name.as_bytes();
-    let mut at = 0;
-    while let Some(&b) = bytes.get(at) {
-        let first = at == start;
-        if b.is_ascii_alphabetic() || b == b'_' || (b.is_ascii_digit() && !first) {
-            at += 1;
-            continue;
-        }
-        if b != b':' || bytes.get(at + 1) != Some(&b':') || !is_free(&bytes[start..at]) {
-            return false;
-        }
-        at += 2;
-        start = at;
-    }
-    is_free(&bytes[start..])
+    !name.is_empty() && plain_name(name.as_bytes()) == name.len()
 }
 
-/// Whether this is not empty, and not reserved as an identifier.
+/// The length of the name that a text begins with: ASCII identifiers, none reserved, joined by
+/// `::`. 0 if it does not begin with one.
 #[inline]
-fn is_free(identifier: &[u8]) -> bool {
-    !matches!(
+fn plain_name(text: &[u8]) -> usize {
+    let mut start = 0;
+    loop {
+        let identifier = text.get(start..).unwrap_or_default();
+        let end = identifier.iter().position(|b| !is_word(*b));
+        let (identifier, rest) = identifier.split_at(end.unwrap_or(identifier.len()));
+        if identifier.first().is_none_or(u8::is_ascii_digit) || is_reserved(identifier) {
+            return 0;
+        }
+        let end = start + identifier.len();
+        match rest {
+            [b':', b':', next, ..] if is_word(*next) => start = end + 2,
+            _ => return end,
+        }
+    }
+}
+
+#[inline]
+fn is_word(b: u8) -> bool {
+    b.is_ascii_alphanumeric() || b == b'_'
+}
+
+#[inline]
+fn is_reserved(identifier: &[u8]) -> bool {
+    matches!(
         identifier,
-        b"" | b"if"
+        b"if"
             | b"in"
             | b"is"
             | b"has"
@@ -148,9 +158,10 @@ fn is_free(identifier: &[u8]) -> bool {
 /// Whether cedar-policy writes this id as it stands, between quotes.
 #[inline]
 fn is_plain_id(id: &str) -> bool {
+    let escapes = planted(Fault::EscapesOfIdKept);
     // No early exit: so it is a few vector instructions.
     let plain = id.bytes().fold(true, |plain, b| {
-        plain & (b' '..=b'~').contains(&b) & (b != b'"') & (b != b'\'') & (b != b'\\')
+        plain & (b' '..=b'~').contains(&b) & (b != b'"') & (b != b'\'') & (b != b'\\' || escapes)
     });
     plain || (!id.is_ascii() && id.escape_debug().eq(id.chars()))
 }

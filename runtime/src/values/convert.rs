@@ -113,20 +113,18 @@ pub(crate) struct RequestSink<'a> {
 }
 
 impl RequestSink<'_> {
-    /// The entity with this type and id. The type's id is `None` if the interner does not know it.
+    /// The entity with this type and id, and its type, both local if they are not known.
     #[inline]
     pub(crate) fn typed_entity(
         &mut self,
         ty: &str,
         eid: &str,
-    ) -> Result<(EntityId, Option<TypeId>), CapacityError> {
+    ) -> Result<(EntityId, TypeId), CapacityError> {
         let interner = self.interner;
-        let type_id = interner.find_type(ty);
-        if let Some(known) = type_id.and_then(|ty| interner.find_entity_of(ty, eid)) {
-            return Ok((known, type_id));
+        match interner.find_uid(ty, eid) {
+            Ok(known) => Ok(known),
+            Err(hash) => self.local().names.add_entity(interner, hash, ty, eid),
         }
-        let local = self.local().names.intern_entity(interner, ty, eid)?;
-        Ok((local, type_id))
     }
 
     fn local(&mut self) -> &mut Local {
@@ -136,12 +134,10 @@ impl RequestSink<'_> {
 
 impl ValueSink for RequestSink<'_> {
     fn string(&mut self, text: &str) -> Result<StrId, CapacityError> {
-        match self.interner.find_str(text) {
-            Some(known) => Ok(known),
-            None => {
-                let interner = self.interner;
-                self.local().names.intern_str(interner, text)
-            }
+        let interner = self.interner;
+        match interner.look_up(text) {
+            Ok(known) => Ok(known),
+            Err(hash) => self.local().names.add_str(interner, hash, text),
         }
     }
 

@@ -3,7 +3,11 @@
 use super::{Answer, Answers, EngineError, Given, Loaded, SchemaText, TestEngine, TestRequest};
 use super::{World, updates::updated};
 use ::cedarjit::coverage::Coverage;
-use ::cedarjit::{BoundRequest, CompileMode, Engine, EngineBuilder, Scratch, Snapshot};
+use ::cedarjit::request::RequestPart;
+use ::cedarjit::{
+    Binder, BoundRequest, CompileMode, Engine, EngineBuilder, EntityHandle, RequestError, Scratch,
+    Snapshot, Uid,
+};
 use cedar_policy::Response;
 use std::num::NonZero;
 use std::sync::Arc;
@@ -43,6 +47,10 @@ modes! {
     Interpreter = "interpreter",
     /// Typed code, on requests that the engine reads itself from uid texts and JSON.
     Strings = "strings",
+    /// Typed code, on requests that a binder reads from text, one after the other.
+    Binder = "binder",
+    /// Typed code, on requests bound from handles, with principal and resource exchanged.
+    Handles = "handles",
     /// Code that knows no schema's types; also on requests that do not fit the schema.
     Untyped = "untyped",
     /// `Engine::is_authorized`, its response converted into cedar-policy's.
@@ -123,6 +131,8 @@ impl TestEngine for CedarjitEngine {
             Mode::IndexOff,
             Mode::Interpreter,
             Mode::Strings,
+            Mode::Binder,
+            Mode::Handles,
             Mode::Observed,
             Mode::ObservedInterpreter,
         ]);
@@ -161,8 +171,14 @@ impl TestEngine for CedarjitEngine {
             true => Some(in_background(world)?),
             false => None,
         };
+        let binder = typed
+            .as_ref()
+            .map(|ready| Binder::new(ready.snapshot.clone()));
         Ok(Box::new(LoadedCedarjit {
             modes: self.clone(),
+            exchanging: binder.clone(),
+            binder,
+            handles: None,
             typed,
             untyped,
             texts,
@@ -262,6 +278,12 @@ struct LoadedCedarjit {
     /// Whether fused code is asked: it is compiled for each bucket, however few its requests.
     fused: bool,
     background: Option<Ready>,
+    /// Binds every request from text.
+    binder: Option<Binder>,
+    /// Binds every request from handles.
+    exchanging: Option<Binder>,
+    /// Principal and resource of the last request that was bound from handles.
+    handles: Option<(EntityHandle, EntityHandle)>,
     /// How many requests were asked.
     asked: usize,
     coverage: Coverage,
@@ -273,6 +295,7 @@ impl Loaded for LoadedCedarjit {
         let sampled = request.parsed.is_err() || self.asked.is_multiple_of(self.modes.sample.get());
         self.asked += 1;
         self.typed_modes(request, answers);
+        self.binding_modes(request, sampled, answers);
         self.untyped_modes(request, sampled, answers);
         if sampled {
             self.reading_modes(request, answers);
@@ -335,6 +358,70 @@ impl LoadedCedarjit {
         }
     }
 
+    /// The modes that bind requests in memory that is kept.
+    fn binding_modes(&mut self, request: &TestRequest, sampled: bool, answers: &mut Answers<'_>) {
+        let (handles, by_text) = (self.has(Mode::Handles), self.has(Mode::Binder));
+        if !handles && !by_text {
+            return;
+        }
+        let TestRequest {
+            principal,
+            action,
+            resource,
+            validate,
+            ..
+        } = request;
+        let context = request.context.to_string();
+        if let Some(binder) = self.binder.as_mut().filter(|_| by_text) {
+            let bound = binder.bind(&**principal, &**action, &**resource, &context, *validate);
+            let bound = bound.map_err(EngineError::request);
+            evaluate(Mode::Binder, bound.as_deref(), &mut self.scratch, answers);
+        }
+        if handles && sampled {
+            let bound = self.bind_handles(request, &context);
+            let bound = bound.map_err(EngineError::request);
+            evaluate(Mode::Handles, bound.as_ref(), &mut self.scratch, answers);
+        }
+    }
+
+    /// Binds a request about what the last one was about, and exchanges that, if both are about
+    /// known entities.
+    fn bind_handles(
+        &mut self,
+        request: &TestRequest,
+        context: &str,
+    ) -> Result<BoundRequest, RequestError> {
+        let TestRequest {
+            principal,
+            action,
+            resource,
+            validate,
+            ..
+        } = request;
+        let binder = self
+            .exchanging
+            .as_mut()
+            .ok_or(RequestError::Unknown(RequestPart::Entity))?;
+        let handle = |uid: &str| binder.snapshot().resolve(uid).ok().flatten();
+        let uid = |text| handle(text).map_or(Uid::Text(text), Uid::Handle);
+        let (known, uids) = (
+            handle(principal).zip(handle(resource)),
+            [uid(principal), uid(action), uid(resource)],
+        );
+        if let (Some((before, on)), Some((principal, resource))) = (self.handles, known)
+            && let Ok(request) = binder.bind(before, uids[1], on, context, *validate)
+        {
+            // cedar-policy names the principal first, too.
+            request.set_principal(principal)?;
+            request.set_resource(resource)?;
+            self.handles = known;
+            return Ok(request.clone());
+        }
+        let bound = binder.bind(uids[0], uids[1], uids[2], context, *validate)?;
+        self.handles = known;
+        Ok(bound.clone())
+    }
+
     /// The modes that bind cedar-policy's request to a snapshot of their own.
     fn untyped_modes(&mut self, request: &TestRequest, sampled: bool, answers: &mut Answers<'_>) {
         let request = request.parsed.as_ref().map_err(Clone::clone);
@@ -349,7 +436,7 @@ impl LoadedCedarjit {
                 continue;
             };
             let bound = request.clone().and_then(|request| ready.bind(request));
-            evaluate(mode, bound, &mut self.scratch, answers);
+            evaluate(mode, bound.as_ref(), &mut self.scratch, answers);
         }
         let facade = self.untyped.as_ref().filter(|_| self.has(Mode::Facade));
         if let Some(ready) = facade.filter(|_| sampled) {
@@ -394,7 +481,8 @@ impl LoadedCedarjit {
         let readers = [(Mode::Strings, strings), (Mode::Texts, self.texts.as_ref())];
         for (mode, ready) in readers {
             if let Some(ready) = ready {
-                evaluate(mode, ready.bind_texts(request), &mut self.scratch, answers);
+                let bound = ready.bind_texts(request);
+                evaluate(mode, bound.as_ref(), &mut self.scratch, answers);
             }
         }
     }
@@ -403,11 +491,11 @@ impl LoadedCedarjit {
 /// Evaluates natively, and tells the answer or the refusal.
 fn evaluate(
     mode: Mode,
-    bound: Result<BoundRequest, EngineError>,
+    bound: Result<&BoundRequest, &EngineError>,
     scratch: &mut Scratch,
     answers: &mut Answers<'_>,
 ) {
-    let given = match &bound {
+    let given = match bound {
         Ok(bound) => Given::Evaluation {
             evaluation: bound.evaluate(scratch),
             texts: true,
