@@ -8,6 +8,7 @@ mod arity;
 mod convert;
 mod error;
 mod links;
+mod parallel;
 mod schema;
 mod text;
 
@@ -19,12 +20,16 @@ pub use text::{
     parse_policies_json,
 };
 
+use self::arity::Tree;
 use crate::hir::{BoundPolicy, EntityRef, Policy, Slot, SlotBindings};
 use crate::limits::{check_chains, with_big_stack};
 use cedar_policy::{PolicySet, Template};
 use cedarjit_ir::fault::{Fault, planted};
 use cedarjit_ir::interner::Interner;
 use std::sync::Arc;
+
+/// How many policies are read before they are converted: their trees take memory.
+const READ_AT_ONCE: usize = 1024;
 
 /// The policies of an engine.
 #[derive(Clone, Debug, Default)]
@@ -149,18 +154,25 @@ pub fn load_policies(
         }
         let mut all: Vec<_> = policies.policies().collect();
         all.sort_unstable_by(|a, b| a.id().cmp(b.id()));
-        for policy in all {
-            let policy = match policy.template_id().map(AsRef::<str>::as_ref) {
-                None => static_policy(policy, interner)?,
-                Some(template) => match loaded.template(template) {
-                    Some(body) => bind(policy, body, interner)?,
-                    None => {
-                        let template = template.into();
-                        return Err(failure(policy, LoadErrorKind::NoTemplate { template }));
-                    }
-                },
-            };
-            loaded.policies.push(policy);
+        for block in all.chunks(READ_AT_ONCE) {
+            let statics: Vec<_> = block.iter().copied().filter(|p| p.is_static()).collect();
+            let mut trees = parallel::map(&statics, |policy| read_static(policy)).into_iter();
+            for policy in block {
+                let policy = match policy.template_id().map(AsRef::<str>::as_ref) {
+                    None => match trees.next() {
+                        Some(read) => convert_static(policy, read?, interner)?,
+                        None => static_policy(policy, interner)?,
+                    },
+                    Some(template) => match loaded.template(template) {
+                        Some(body) => bind(policy, body, interner)?,
+                        None => {
+                            let template = template.into();
+                            return Err(failure(policy, LoadErrorKind::NoTemplate { template }));
+                        }
+                    },
+                };
+                loaded.policies.push(policy);
+            }
         }
         Ok(loaded)
     })?
@@ -234,20 +246,35 @@ fn static_policy(
     policy: &cedar_policy::Policy,
     interner: &mut Interner,
 ) -> Result<BoundPolicy, LoadError> {
-    let id: &str = policy.id().as_ref();
+    convert_static(policy, read_static(policy)?, interner)
+}
+
+/// The text and tree of a static policy. cedar-policy parses the text again for that, which takes
+/// most of the time of loading.
+fn read_static(policy: &cedar_policy::Policy) -> Result<(String, Tree), LoadError> {
     if !policy.is_static() {
         let expected = "a static policy, found a link of a template";
         return Err(failure(policy, LoadErrorKind::WrongKind { expected }));
     }
     let text = policy.to_cedar().unwrap_or_default();
-    let loaded = check_chains(&text)
+    let tree = check_chains(&text)
         .map_err(|excess| LoadErrorKind::Limit(excess.error))
         .and_then(|()| {
-            let tree =
-                arity::of_policy(policy).map_err(|error| LoadErrorKind::Syntax(Box::new(error)))?;
-            convert::policy(&tree, id.into(), interner)
+            arity::of_policy(policy).map_err(|error| LoadErrorKind::Syntax(Box::new(error)))
         });
-    match loaded {
+    match tree {
+        Ok(tree) => Ok((text, tree)),
+        Err(kind) => Err(LoadError::new(policy.id().as_ref(), kind, Some(text))),
+    }
+}
+
+fn convert_static(
+    policy: &cedar_policy::Policy,
+    (text, tree): (String, Tree),
+    interner: &mut Interner,
+) -> Result<BoundPolicy, LoadError> {
+    let id: &str = policy.id().as_ref();
+    match convert::policy(&tree, id.into(), interner) {
         Ok(loaded) => Ok(BoundPolicy {
             id: loaded.id.clone(),
             policy: Arc::new(loaded),

@@ -204,12 +204,20 @@ faults! {
         AnyEntityEnumerated,
     }
     "runtime/src/index.rs" {
+        /// Of many groups under an entity, those that ask for no entity on the other side are lost.
+        SearchSkipsOpenGroups,
+    }
+    "runtime/src/index/build.rs" {
         /// The index leaves out the last ancestor.
         LastAncestorSkipped,
+        /// Of many policies under an entity, those that leave the other side open are lost.
+        OtherSideOpen,
+        /// For an action that some policy names, policies for any action are not looked up.
+        AnyActionForgotten,
+    }
+    "runtime/src/index/posting.rs" {
         /// Of the groups that an action is in, the index sees only one.
         OneActionGroup,
-        /// An entity in the last word of a bit set, if that word is the first new one, is lost.
-        BitSetBoundary,
         /// Without the index, an action is not `in` itself.
         ActionNotInItself,
     }

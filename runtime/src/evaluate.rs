@@ -288,6 +288,7 @@ impl BoundRequest {
             action: self.values.action(),
             resource: self.values.resource(),
             store: &self.snapshot.store,
+            local_headers: self.values.local_headers(),
         }
     }
 

@@ -4,35 +4,45 @@
 //! it changes nothing. The index yields every policy whose action constraint holds and whose
 //! principal and resource constraints *may* hold; the policy's body checks the latter again.
 //!
-//! A policy that names an entity in its principal or resource scope is posted under that entity,
-//! on the side where fewer policies share it, once for each action that it applies to. A request
-//! looks up its principal and the principal's ancestors, its resource and the resource's
-//! ancestors. Policies that name neither are posted under their actions alone.
+//! A policy that names an entity in its principal or resource scope is posted under that entity, on
+//! the side where fewer policies share it. One that names none, but a type, is posted under the
+//! type; any other under its actions alone. Under an entity or type, policies are grouped by their
+//! action constraint, and large groups once more by the entity that they name on the other side.
+//!
+//! A request is looked up without searching: for every entity of the store the index has the list
+//! of those among itself and its ancestors that some policy names. Each list, and each group, is in
+//! ascending order, so the groups that matter to a request are found by looking at each where they
+//! are few, and by binary search where they are many. The cost follows the policies that are
+//! yielded, not those there are.
+
+mod build;
+mod posting;
+
+pub use posting::{Posting, Side};
+pub(crate) use posting::{action_matches, postings};
 
 use crate::store::Store;
-use cedarjit_frontend::hir::{ActionConstraint, BoundPolicy, EntityRef};
+use cedarjit_ir::abi::EntityHeader;
 use cedarjit_ir::fault::{Fault, planted};
-use cedarjit_ir::ids::{EntityId, PolicyIndex};
+use cedarjit_ir::ids::{EntityId, PolicyIndex, TypeId};
 use foldhash::fast::RandomState;
-use hashbrown::{HashMap, HashSet};
+use hashbrown::HashMap;
 
-/// With at most this many policies, all are posted under their actions alone: checking a scope
-/// inline is cheaper than looking up every ancestor.
-const FEW_POLICIES: usize = 12;
+/// Up to so many, items are looked at one by one instead of searched.
+const FEW: usize = 8;
 
-/// Stands for "any action" where an action's id is expected; no entity has this id.
-const ANY_ACTION: EntityId = EntityId(u32::MAX);
-
-/// The action, and the entity on the posted side.
-type Key = (EntityId, EntityId);
-
-type Map<K, V> = HashMap<K, V, RandomState>;
-
-/// A contiguous part of the index's postings.
+/// A contiguous part of a table.
 #[derive(Clone, Copy, Debug, Default)]
 struct Range {
     start: u32,
     len: u32,
+}
+
+impl Range {
+    fn of<T>(self, table: &[T]) -> &[T] {
+        let start = self.start as usize;
+        table.get(start..start + self.len as usize).unwrap_or(&[])
+    }
 }
 
 /// What a request asks the index for.
@@ -42,323 +52,239 @@ pub(crate) struct Query<'a> {
     pub(crate) action: EntityId,
     pub(crate) resource: EntityId,
     pub(crate) store: &'a Store,
+    /// The headers of entities that only the request mentions.
+    pub(crate) local_headers: &'a [EntityHeader],
 }
 
-/// Where a policy is posted, for people.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Posting {
-    /// The actions it applies to; `None` for any.
-    pub actions: Option<Vec<EntityId>>,
-    /// The side and entity that it is posted under; `None` if under its actions alone.
-    pub under: Option<(Side, EntityId)>,
+impl Query<'_> {
+    fn type_of(&self, entity: EntityId) -> TypeId {
+        let header = match entity.is_local() {
+            true => self.local_headers.get(entity.local_index()),
+            false => Some(self.store.header(entity)),
+        };
+        // Policies name no local types.
+        TypeId(header.map_or(u32::MAX, |header| header.ty))
+    }
 }
 
-/// A side of the scope that policies can be posted on.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Side {
-    /// The principal.
-    Principal,
-    /// The resource.
-    Resource,
+/// The number of a distinct action constraint.
+type Class = u32;
+
+/// The number of an entity that some policy names on one side.
+type Name = u32;
+
+/// Stands for the name of a group that does not ask for one.
+const ANY_NAME: Name = Name::MAX;
+
+/// Policies with the same action constraint, posted under the same entity or type.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+struct Group {
+    class: Class,
+    /// The entity that all of them name on the other side; [`ANY_NAME`] if that is not asked.
+    other: Name,
+    start: u32,
+    len: u32,
+}
+
+impl Group {
+    fn key(&self) -> (Class, Name) {
+        (self.class, self.other)
+    }
+}
+
+/// What the index has for one action.
+#[derive(Clone, Copy, Debug, Default)]
+struct Action {
+    /// Of the postings: policies that are posted under the action alone.
+    alone: Range,
+    /// Of `classes`: the constraints that hold for the action, ascending.
+    classes: Range,
+}
+
+/// What the index has for one side of the scope.
+#[derive(Debug, Default)]
+struct SideIndex {
+    /// By entity, where its part of `names` ends; it starts where the one before ends.
+    ends: Vec<u32>,
+    /// Of each entity and its ancestors those that some policy names, ascending.
+    names: Vec<Name>,
+    /// By name, the groups of the policies posted under it.
+    groups: Vec<Range>,
+    /// The groups of policies posted under a type.
+    types: HashMap<TypeId, Range, RandomState>,
+}
+
+/// The part of a table that ends where `ends` says, and starts where the one before ends.
+#[inline]
+fn part<'a, T>(ends: &[u32], index: usize, table: &'a [T]) -> &'a [T] {
+    let Some(end) = ends.get(index) else {
+        return &[];
+    };
+    let before = index.checked_sub(1).and_then(|before| ends.get(before));
+    let start = before.map_or(0, |start| *start as usize);
+    table.get(start..*end as usize).unwrap_or(&[])
 }
 
 /// The scope index of one snapshot.
 #[derive(Debug, Default)]
 pub(crate) struct ScopeIndex {
     postings: Vec<PolicyIndex>,
-    /// By the action's id.
-    by_action: Vec<Range>,
+    groups: Vec<Group>,
+    classes: Vec<Class>,
+    /// Policies for any action that name neither entity nor type.
     any_action: Range,
-    by_principal: Map<Key, Range>,
-    by_resource: Map<Key, Range>,
-    /// The entities that some policy is posted under, by side.
-    principals: BitSet,
-    resources: BitSet,
+    /// The class of policies for any action.
+    any_class: Option<Class>,
+    /// By the action's id, from the first that some policy names.
+    actions: Vec<Action>,
+    first_action: usize,
+    principals: SideIndex,
+    resources: SideIndex,
 }
 
 impl ScopeIndex {
-    /// Posts every policy. O(policies × actions each applies to + ancestors in the store).
-    pub(crate) fn build(policies: &[BoundPolicy], store: &Store) -> Self {
-        let mut groups = Groups::default();
-        for (i, posting) in postings(policies, store).into_iter().enumerate() {
-            groups.add(PolicyIndex::from_index(i), &posting);
-        }
-        groups.finish()
-    }
-
-    /// Whether any policy is posted under an entity.
+    /// Whether any policy is posted under an entity or a type.
     #[inline]
     pub(crate) fn has_scoped(&self) -> bool {
-        !self.by_principal.is_empty() || !self.by_resource.is_empty()
+        !self.groups.is_empty()
     }
 
     /// The policies that are posted under an action alone, or under nothing, each once.
     #[inline]
     pub(crate) fn unscoped(&self, action: EntityId) -> impl Iterator<Item = PolicyIndex> {
-        let range = self.by_action.get(action.index()).copied();
-        let own = self.posted(range.unwrap_or_default());
-        self.posted(self.any_action).iter().chain(own).copied()
+        let own = self.action(action).alone.of(&self.postings);
+        let any = self.any_action.of(&self.postings);
+        any.iter().chain(own).copied()
+    }
+
+    #[inline]
+    fn action(&self, action: EntityId) -> Action {
+        let place = action.index().wrapping_sub(self.first_action);
+        self.actions.get(place).copied().unwrap_or_default()
     }
 
     /// Calls `visit` with each policy that may apply, each once.
     #[inline]
     pub(crate) fn candidates(&self, query: Query<'_>, mut visit: impl FnMut(PolicyIndex)) {
         self.unscoped(query.action).for_each(&mut visit);
-        self.scoped(query, visit);
+        if self.has_scoped() {
+            self.scoped(query, visit);
+        }
     }
 
-    /// Calls `visit` with each policy that may apply and is posted under an entity, each once.
+    /// Calls `visit` with each policy that may apply and is posted under an entity or a type, each
+    /// once.
     #[inline]
     pub(crate) fn scoped(&self, query: Query<'_>, mut visit: impl FnMut(PolicyIndex)) {
+        let action = self.action(query.action);
+        let classes = match action.classes.len {
+            0 => self.any_class.as_slice(),
+            _ => action.classes.of(&self.classes),
+        };
         let sides = [
-            (&self.by_principal, &self.principals, query.principal),
-            (&self.by_resource, &self.resources, query.resource),
+            (&self.principals, query.principal),
+            (&self.resources, query.resource),
         ];
-        for (map, keys, entity) in sides {
-            if map.is_empty() {
-                continue;
+        let [principals, resources] =
+            sides.map(|(side, entity)| part(&side.ends, entity.index(), &side.names));
+        let names = [(principals, resources), (resources, principals)];
+        for ((side, entity), (own, others)) in sides.into_iter().zip(names) {
+            for name in own {
+                let groups = side.groups.get(*name as usize).copied();
+                let groups = groups.unwrap_or_default().of(&self.groups);
+                self.matching(groups, classes, others, &mut visit);
             }
-            let mut ancestors = query.store.ancestors_of(entity);
-            if planted(Fault::LastAncestorSkipped) {
-                ancestors = ancestors.split_last().map_or(ancestors, |(_, rest)| rest);
+            if !side.types.is_empty()
+                && let Some(groups) = side.types.get(&query.type_of(entity))
+            {
+                self.matching(groups.of(&self.groups), classes, others, &mut visit);
             }
-            for id in std::iter::once(&entity.0).chain(ancestors) {
-                if !keys.contains(*id) {
-                    continue;
-                }
-                for action in [ANY_ACTION, query.action] {
-                    if let Some(range) = map.get(&(action, EntityId(*id))) {
-                        for policy in self.posted(*range) {
-                            visit(*policy);
-                        }
-                    }
+        }
+    }
+
+    /// Visits the groups of these classes that ask for none but these names on the other side.
+    #[inline]
+    fn matching(
+        &self,
+        groups: &[Group],
+        classes: &[Class],
+        others: &[Name],
+        visit: &mut impl FnMut(PolicyIndex),
+    ) {
+        if groups.len() <= FEW {
+            for group in groups {
+                self.visit_if(group, classes, others, visit);
+            }
+        } else {
+            self.search(groups, classes, others, visit);
+        }
+    }
+
+    /// As [`matching`](Self::matching), where there are many groups.
+    fn search(
+        &self,
+        groups: &[Group],
+        classes: &[Class],
+        others: &[Name],
+        visit: &mut impl FnMut(PolicyIndex),
+    ) {
+        let steps = (usize::BITS - groups.len().leading_zeros()) as usize;
+        let keys = classes.len().saturating_mul(others.len() + 1);
+        if keys.saturating_mul(steps) >= groups.len() {
+            for group in groups {
+                self.visit_if(group, classes, others, visit);
+            }
+            return;
+        }
+        for class in classes {
+            let open = (!planted(Fault::SearchSkipsOpenGroups)).then_some(&ANY_NAME);
+            for other in others.iter().chain(open) {
+                let found = groups.binary_search_by_key(&(*class, *other), Group::key);
+                if let Some(group) = found.ok().and_then(|i| groups.get(i)) {
+                    self.visit(Range::from(group), visit);
                 }
             }
         }
     }
 
     #[inline]
-    fn posted(&self, range: Range) -> &[PolicyIndex] {
-        let start = range.start as usize;
-        self.postings
-            .get(start..start + range.len as usize)
-            .unwrap_or(&[])
-    }
-}
-
-/// Decides for each policy where it is posted.
-pub(crate) fn postings(policies: &[BoundPolicy], store: &Store) -> Vec<Posting> {
-    let groups = ActionGroups::new(policies, store);
-    let few = policies.len() <= FEW_POLICIES;
-    let mut counts: Map<(Side, EntityId), u32> = Map::default();
-    for policy in policies {
-        for side in [Side::Principal, Side::Resource] {
-            if let Some(entity) = scope_entity(policy, side) {
-                *counts.entry((side, entity)).or_default() += 1;
-            }
+    fn visit_if(
+        &self,
+        group: &Group,
+        classes: &[Class],
+        others: &[Name],
+        visit: &mut impl FnMut(PolicyIndex),
+    ) {
+        if has(classes, group.class) && (group.other == ANY_NAME || has(others, group.other)) {
+            self.visit(Range::from(group), visit);
         }
     }
-    policies
-        .iter()
-        .map(|policy| Posting {
-            actions: groups.actions(&policy.policy.action),
-            under: if few { None } else { choose(policy, &counts) },
-        })
-        .collect()
-}
 
-/// The side on which fewer policies name the same entity.
-fn choose(policy: &BoundPolicy, counts: &Map<(Side, EntityId), u32>) -> Option<(Side, EntityId)> {
-    [Side::Principal, Side::Resource]
-        .into_iter()
-        .filter_map(|side| scope_entity(policy, side).map(|entity| (side, entity)))
-        .min_by_key(|key| counts.get(key).copied().unwrap_or(0))
-}
-
-/// The entity that a policy's scope names on one side.
-fn scope_entity(policy: &BoundPolicy, side: Side) -> Option<EntityId> {
-    let constraint = match side {
-        Side::Principal => &policy.policy.principal,
-        Side::Resource => &policy.policy.resource,
-    };
-    match constraint.entity()? {
-        EntityRef::Entity(entity) => Some(entity),
-        // A link binds every slot of its template; loading checks it.
-        EntityRef::Slot(slot) => policy.slots.get(slot),
-    }
-}
-
-/// Whether a policy's action constraint holds for an action.
-pub(crate) fn action_matches(
-    constraint: &ActionConstraint,
-    action: EntityId,
-    store: &Store,
-) -> bool {
-    let is = |group: EntityId| action == group && !planted(Fault::ActionNotInItself);
-    let in_group = |group: EntityId| is(group) || store.is_descendant(action, group);
-    match constraint {
-        ActionConstraint::Any => true,
-        ActionConstraint::Eq(other) => action == *other,
-        ActionConstraint::In(groups) => groups.iter().any(|group| in_group(*group)),
-    }
-}
-
-/// The descendants of every entity that an action constraint names.
-struct ActionGroups {
-    members: Map<EntityId, Vec<EntityId>>,
-}
-
-impl ActionGroups {
-    fn new(policies: &[BoundPolicy], store: &Store) -> Self {
-        let mut members: Map<EntityId, Vec<EntityId>> = Map::default();
-        let mut seen: HashSet<*const ActionConstraint, RandomState> = HashSet::default();
-        for policy in policies {
-            // All links of a template share the constraint.
-            if !seen.insert(&raw const policy.policy.action) {
-                continue;
-            }
-            if let ActionConstraint::In(groups) = &policy.policy.action {
-                for group in groups {
-                    members.entry(*group).or_insert_with(|| vec![*group]);
-                }
-            }
-        }
-        if !members.is_empty() {
-            for i in 0..store.headers().len() {
-                let entity = EntityId::from_index(i);
-                let mut ancestors = store.ancestors_of(entity);
-                if planted(Fault::OneActionGroup) {
-                    ancestors = ancestors.get(..1).unwrap_or(ancestors);
-                }
-                for ancestor in ancestors {
-                    if let Some(list) = members.get_mut(&EntityId(*ancestor)) {
-                        list.push(entity);
-                    }
-                }
-            }
-        }
-        Self { members }
-    }
-
-    /// The actions for which a constraint holds, each once; `None` for any action.
-    fn actions(&self, constraint: &ActionConstraint) -> Option<Vec<EntityId>> {
-        match constraint {
-            ActionConstraint::Any => None,
-            ActionConstraint::Eq(action) => Some(vec![*action]),
-            ActionConstraint::In(groups) => {
-                let mut actions: Vec<EntityId> = groups
-                    .iter()
-                    .filter_map(|group| self.members.get(group))
-                    .flatten()
-                    .copied()
-                    .collect();
-                actions.sort_unstable();
-                actions.dedup();
-                Some(actions)
-            }
+    #[inline]
+    fn visit(&self, range: Range, visit: &mut impl FnMut(PolicyIndex)) {
+        for policy in range.of(&self.postings) {
+            visit(*policy);
         }
     }
 }
 
-/// Postings while they are collected.
-#[derive(Default)]
-struct Groups {
-    any_action: Vec<PolicyIndex>,
-    by_action: Map<EntityId, Vec<PolicyIndex>>,
-    by_side: [Map<Key, Vec<PolicyIndex>>; 2],
-}
-
-impl Groups {
-    fn add(&mut self, policy: PolicyIndex, posting: &Posting) {
-        let any = [ANY_ACTION];
-        let actions = posting.actions.as_deref().unwrap_or(&any);
-        for action in actions {
-            let group = match posting.under {
-                Some((side, entity)) => self.by_side[side as usize]
-                    .entry((*action, entity))
-                    .or_default(),
-                None if *action == ANY_ACTION => &mut self.any_action,
-                None => self.by_action.entry(*action).or_default(),
-            };
-            group.push(policy);
+impl From<&Group> for Range {
+    fn from(group: &Group) -> Self {
+        Self {
+            start: group.start,
+            len: group.len,
         }
-    }
-
-    fn finish(self) -> ScopeIndex {
-        let mut index = ScopeIndex::default();
-        index.any_action = index.store(self.any_action);
-        let last = self.by_action.keys().map(|action| action.index()).max();
-        index.by_action = vec![Range::default(); last.map_or(0, |last| last + 1)];
-        for (action, group) in self.by_action {
-            let range = index.store(group);
-            if let Some(place) = index.by_action.get_mut(action.index()) {
-                *place = range;
-            }
-        }
-        let [principals, resources] = self.by_side;
-        for (key, group) in principals {
-            let range = index.store(group);
-            index.principals.insert(key.1.0);
-            index.by_principal.insert(key, range);
-        }
-        for (key, group) in resources {
-            let range = index.store(group);
-            index.resources.insert(key.1.0);
-            index.by_resource.insert(key, range);
-        }
-        index
     }
 }
 
-impl ScopeIndex {
-    fn store(&mut self, group: Vec<PolicyIndex>) -> Range {
-        let range = Range {
-            start: self.postings.len() as u32,
-            len: group.len() as u32,
-        };
-        self.postings.extend(group);
-        range
-    }
-}
-
-/// A set of entity ids.
-#[derive(Debug, Default)]
-struct BitSet {
-    words: Vec<u64>,
-}
-
-impl BitSet {
-    fn insert(&mut self, id: u32) {
-        let word = (id / 64) as usize;
-        let len = self.words.len();
-        if len < word || (len == word && !planted(Fault::BitSetBoundary)) {
-            self.words.resize(word + 1, 0);
-        }
-        if let Some(word) = self.words.get_mut(word) {
-            *word |= 1 << (id % 64);
-        }
-    }
-
-    fn contains(&self, id: u32) -> bool {
-        self.words
-            .get((id / 64) as usize)
-            .is_some_and(|word| word >> (id % 64) & 1 != 0)
+/// Whether an ascending list has an item.
+#[inline]
+fn has(list: &[u32], item: u32) -> bool {
+    match list.len() {
+        0..=FEW => list.contains(&item),
+        _ => list.binary_search(&item).is_ok(),
     }
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_bit_set_holds_what_was_inserted() {
-        let mut set = BitSet::default();
-        for id in [0, 63, 64, 1000] {
-            set.insert(id);
-        }
-        for id in 0..1100 {
-            assert_eq!(set.contains(id), [0, 63, 64, 1000].contains(&id), "{id}");
-        }
-        assert!(!set.contains(u32::MAX));
-    }
-}
+mod tests;

@@ -175,17 +175,19 @@ fn posting(snapshot: &Snapshot, posting: &Posting) -> String {
             names.join(", ")
         }
     };
-    match posting.under {
-        None => actions,
-        Some((side, entity)) => {
-            let side = match side {
-                Side::Principal => "principal",
-                Side::Resource => "resource",
-            };
-            format!(
-                "{actions}; {side} {} and what is in it",
-                uid(snapshot, entity)
-            )
+    let side = |side| match side {
+        Side::Principal => "principal",
+        Side::Resource => "resource",
+    };
+    match (posting.under, posting.of_type) {
+        (Some((of, entity)), _) => {
+            let (side, entity) = (side(of), uid(snapshot, entity));
+            format!("{actions}; {side} {entity} and what is in it")
         }
+        (None, Some((of, ty))) => {
+            let ty = snapshot.interner().str(ty.name());
+            format!("{actions}; {} of type {ty}", side(of))
+        }
+        (None, None) => actions,
     }
 }

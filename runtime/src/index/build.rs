@@ -1,0 +1,286 @@
+//! Building the scope index.
+
+use super::posting::{ActionGroups, Key, Side, keys, scope_entity};
+use super::{ANY_NAME, Action, Class, FEW, Group, Name, Range, ScopeIndex, SideIndex};
+use crate::store::Store;
+use cedarjit_frontend::hir::{ActionConstraint, BoundPolicy};
+use cedarjit_ir::fault::{Fault, planted};
+use cedarjit_ir::ids::{EntityId, PolicyIndex};
+use foldhash::fast::RandomState;
+use hashbrown::HashMap;
+use std::ops::Range as Span;
+
+type Map<K, V> = HashMap<K, V, RandomState>;
+
+/// Where a policy goes; in the order of the tables.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+struct Record {
+    key: Key,
+    class: Class,
+    other: Name,
+    policy: PolicyIndex,
+}
+
+impl ScopeIndex {
+    /// Posts every policy. O(n log n) for n policies, and O(m) for m entities with their ancestors.
+    pub(crate) fn build(policies: &[BoundPolicy], store: &Store) -> Self {
+        let mut index = Self::default();
+        let (classes, constraints) = classes(policies);
+        let keys = keys(policies);
+        let alone = keys.iter().all(|key| *key == Key::Actions);
+        let names = Side::ALL.map(|side| match alone {
+            true => Names::default(),
+            false => Names::new(policies, side, store),
+        });
+        let [principals, resources] = &names;
+        let name = |side: Side, policy: &BoundPolicy| {
+            let names = match side {
+                Side::Principal => principals,
+                Side::Resource => resources,
+            };
+            scope_entity(policy, side).map_or(ANY_NAME, |entity| names.of(entity))
+        };
+        let records = keys.into_iter().zip(policies).zip(classes).enumerate();
+        let mut records: Vec<Record> = records
+            .map(|(i, ((key, policy), class))| Record {
+                key,
+                class,
+                other: match key {
+                    Key::Actions => ANY_NAME,
+                    Key::Entity(side, _) | Key::Type(side, _) => name(side.other(), policy),
+                },
+                policy: PolicyIndex::from_index(i),
+            })
+            .collect();
+        records.sort_unstable();
+        index.index_actions(&constraints, &records, store);
+        index.principals = SideIndex::new(principals, store);
+        index.resources = SideIndex::new(resources, store);
+        index.index_keys(&records, &names);
+        index.postings.shrink_to_fit();
+        index.groups.shrink_to_fit();
+        index
+    }
+
+    /// Posts what is posted under actions alone, and finds the constraints of each action.
+    fn index_actions(
+        &mut self,
+        constraints: &[&ActionConstraint],
+        records: &[Record],
+        store: &Store,
+    ) {
+        let groups = ActionGroups::new(constraints.iter().copied(), store);
+        let alone = records.partition_point(|r| r.key == Key::Actions);
+        let alone = records.get(..alone).unwrap_or(records);
+        let mut by_action: Map<EntityId, (Vec<PolicyIndex>, Vec<Class>)> = Map::default();
+        let mut any_action = Vec::new();
+        for (class, constraint) in constraints.iter().enumerate() {
+            let class = class as Class;
+            let start = alone.partition_point(|r| r.class < class);
+            let end = alone.partition_point(|r| r.class <= class);
+            let own = alone.get(start..end).unwrap_or(&[]);
+            let own = own.iter().map(|r| r.policy);
+            match groups.actions(constraint) {
+                None => {
+                    self.any_class = Some(class);
+                    any_action.extend(own);
+                }
+                Some(actions) => {
+                    for action in actions {
+                        let (policies, classes) = by_action.entry(action).or_default();
+                        policies.extend(own.clone());
+                        classes.push(class);
+                    }
+                }
+            }
+        }
+        self.any_action = self.post(any_action);
+        let first = by_action.keys().map(|action| action.index()).min();
+        let last = by_action.keys().map(|action| action.index()).max();
+        let (Some(first), Some(last)) = (first, last) else {
+            return;
+        };
+        self.first_action = first;
+        self.actions = vec![Action::default(); last - first + 1];
+        for (action, (policies, mut classes)) in by_action {
+            if !planted(Fault::AnyActionForgotten) {
+                classes.extend(self.any_class);
+            }
+            classes.sort_unstable();
+            let alone = self.post(policies);
+            let classes = append(&mut self.classes, classes);
+            if let Some(place) = self.actions.get_mut(action.index() - first) {
+                *place = Action { alone, classes };
+            }
+        }
+    }
+
+    /// Posts what is posted under entities and types.
+    fn index_keys(&mut self, records: &[Record], names: &[Names; 2]) {
+        for run in runs(records, |r| r.key) {
+            let own = records.get(run).unwrap_or(&[]);
+            let Some(key) = own.first().map(|r| r.key) else {
+                continue;
+            };
+            if key == Key::Actions {
+                continue;
+            }
+            let groups = self.group(own);
+            match key {
+                Key::Actions => {}
+                Key::Type(Side::Principal, ty) => {
+                    self.principals.types.insert(ty, groups);
+                }
+                Key::Type(Side::Resource, ty) => {
+                    self.resources.types.insert(ty, groups);
+                }
+                Key::Entity(side, entity) => {
+                    let [principals, resources] = names;
+                    let (table, names) = match side {
+                        Side::Principal => (&mut self.principals.groups, principals),
+                        Side::Resource => (&mut self.resources.groups, resources),
+                    };
+                    if let Some(place) = table.get_mut(names.of(entity) as usize) {
+                        *place = groups;
+                    }
+                }
+            }
+        }
+    }
+
+    /// Posts what is posted under one key.
+    fn group(&mut self, records: &[Record]) -> Range {
+        let start = self.groups.len() as u32;
+        for run in runs(records, |r| r.class) {
+            let of_class = records.get(run).unwrap_or(&[]);
+            let split = of_class.len() > FEW;
+            let other = |r: &Record| if split { r.other } else { ANY_NAME };
+            for run in runs(of_class, other) {
+                let own = of_class.get(run).unwrap_or(&[]);
+                let Some(first) = own.first() else {
+                    continue;
+                };
+                let other = other(first);
+                if split && other == ANY_NAME && planted(Fault::OtherSideOpen) {
+                    continue;
+                }
+                let Range { start, len } = self.post(own.iter().map(|r| r.policy));
+                self.groups.push(Group {
+                    class: first.class,
+                    other,
+                    start,
+                    len,
+                });
+            }
+        }
+        Range {
+            start,
+            len: self.groups.len() as u32 - start,
+        }
+    }
+
+    fn post(&mut self, policies: impl IntoIterator<Item = PolicyIndex>) -> Range {
+        append(&mut self.postings, policies)
+    }
+}
+
+fn append<T>(table: &mut Vec<T>, items: impl IntoIterator<Item = T>) -> Range {
+    let start = table.len();
+    table.extend(items);
+    Range {
+        start: start as u32,
+        len: (table.len() - start) as u32,
+    }
+}
+
+/// The spans of items that have the same key and lie side by side.
+fn runs<T, K: PartialEq>(items: &[T], key: impl Fn(&T) -> K) -> impl Iterator<Item = Span<usize>> {
+    let mut start = 0;
+    let chunks = items.chunk_by(move |a, b| key(a) == key(b));
+    chunks.map(move |chunk| {
+        let span = start..start + chunk.len();
+        start = span.end;
+        span
+    })
+}
+
+/// The distinct action constraints, and the number of each policy's.
+fn classes(policies: &[BoundPolicy]) -> (Vec<Class>, Vec<&ActionConstraint>) {
+    let mut constraints = Vec::new();
+    let mut known: Map<&ActionConstraint, Class> = Map::default();
+    // All links of a template share the constraint.
+    let mut shared: Map<*const ActionConstraint, Class> = Map::default();
+    let mut class = |constraint| {
+        *known.entry(constraint).or_insert_with(|| {
+            constraints.push(constraint);
+            (constraints.len() - 1) as Class
+        })
+    };
+    let of_policy =
+        |policy: &BoundPolicy| -> *const ActionConstraint { &raw const policy.policy.action };
+    let mut classes = Vec::with_capacity(policies.len());
+    for policy in policies {
+        let number = shared.entry(of_policy(policy));
+        classes.push(*number.or_insert_with(|| class(&policy.policy.action)));
+    }
+    (classes, constraints)
+}
+
+/// The entities that policies name on one side.
+#[derive(Debug, Default)]
+struct Names {
+    /// By entity id; [`ANY_NAME`] for those that no policy names.
+    by_entity: Vec<Name>,
+    count: usize,
+}
+
+impl Names {
+    fn new(policies: &[BoundPolicy], side: Side, store: &Store) -> Self {
+        let mut names = Self {
+            by_entity: vec![ANY_NAME; store.headers().len()],
+            count: 0,
+        };
+        for entity in policies.iter().filter_map(|p| scope_entity(p, side)) {
+            if let Some(name) = names.by_entity.get_mut(entity.index()) {
+                *name = 0;
+            }
+        }
+        // In the order of the entities, so that lists of ancestors give ascending names.
+        for name in names.by_entity.iter_mut().filter(|name| **name == 0) {
+            *name = names.count as Name;
+            names.count += 1;
+        }
+        names
+    }
+
+    fn of(&self, entity: EntityId) -> Name {
+        let name = self.by_entity.get(entity.index());
+        name.copied().unwrap_or(ANY_NAME)
+    }
+}
+
+impl SideIndex {
+    /// Finds the names of every entity and its ancestors.
+    fn new(names: &Names, store: &Store) -> Self {
+        let mut side = Self::default();
+        if names.count == 0 {
+            return side;
+        }
+        side.groups = vec![Range::default(); names.count];
+        side.ends.reserve_exact(store.headers().len());
+        for i in 0..store.headers().len() {
+            let entity = EntityId::from_index(i);
+            let mut ancestors = store.ancestors_of(entity);
+            if planted(Fault::LastAncestorSkipped) {
+                ancestors = ancestors.split_last().map_or(ancestors, |(_, rest)| rest);
+            }
+            let (before, after) = ancestors.split_at(ancestors.partition_point(|a| *a < entity.0));
+            let all = before.iter().chain([&entity.0]).chain(after);
+            let known = all.map(|id| names.of(EntityId(*id)));
+            side.names.extend(known.filter(|name| *name != ANY_NAME));
+            side.ends.push(side.names.len() as u32);
+        }
+        side.names.shrink_to_fit();
+        side
+    }
+}

@@ -1,0 +1,195 @@
+//! Where each policy is posted.
+
+use crate::store::Store;
+use cedarjit_frontend::hir::{ActionConstraint, BoundPolicy, EntityRef, Policy, ScopeConstraint};
+use cedarjit_ir::fault::{Fault, planted};
+use cedarjit_ir::ids::{EntityId, TypeId};
+use foldhash::fast::RandomState;
+use hashbrown::HashMap;
+
+/// With at most this many policies, all are posted under their actions alone: checking a scope
+/// inline is cheaper than looking up.
+pub(super) const FEW_POLICIES: usize = 12;
+
+/// How many times as many policies a type may have as an entity to be as selective: most requests
+/// are of the type, few are in the entity.
+const TYPE_WEIGHT: usize = 16;
+
+/// Where a policy is posted, for people.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Posting {
+    /// The actions it applies to; `None` for any.
+    pub actions: Option<Vec<EntityId>>,
+    /// The side and entity that it is posted under.
+    pub under: Option<(Side, EntityId)>,
+    /// The side and type that it is posted under, if under no entity.
+    pub of_type: Option<(Side, TypeId)>,
+}
+
+/// A side of the scope that policies can be posted on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Side {
+    /// The principal.
+    Principal,
+    /// The resource.
+    Resource,
+}
+
+impl Side {
+    pub(super) const ALL: [Self; 2] = [Self::Principal, Self::Resource];
+
+    pub(super) fn other(self) -> Self {
+        match self {
+            Self::Principal => Self::Resource,
+            Self::Resource => Self::Principal,
+        }
+    }
+
+    fn constraint(self, policy: &Policy) -> &ScopeConstraint {
+        match self {
+            Self::Principal => &policy.principal,
+            Self::Resource => &policy.resource,
+        }
+    }
+}
+
+/// What a policy is posted under.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub(super) enum Key {
+    /// Its actions alone.
+    Actions,
+    /// An entity, and what is in it.
+    Entity(Side, EntityId),
+    /// What has a type.
+    Type(Side, TypeId),
+}
+
+/// The most selective key of each policy: the one that fewest share.
+pub(super) fn keys(policies: &[BoundPolicy]) -> Vec<Key> {
+    if policies.len() <= FEW_POLICIES {
+        return vec![Key::Actions; policies.len()];
+    }
+    let mut counts: HashMap<Key, usize, RandomState> = HashMap::default();
+    for policy in policies {
+        for key in possible(policy) {
+            *counts.entry(key).or_default() += 1;
+        }
+    }
+    let cost = |key: &Key| {
+        let count = counts.get(key).copied().unwrap_or(0);
+        match key {
+            Key::Type(..) => count.saturating_mul(TYPE_WEIGHT),
+            _ => count,
+        }
+    };
+    let best = |policy| possible(policy).min_by_key(cost).unwrap_or(Key::Actions);
+    policies.iter().map(best).collect()
+}
+
+/// The entities and types that a policy's scope names.
+fn possible(policy: &BoundPolicy) -> impl Iterator<Item = Key> {
+    let keys = Side::ALL.map(|side| match side.constraint(&policy.policy) {
+        ScopeConstraint::Any => None,
+        ScopeConstraint::Is(ty) => Some(Key::Type(side, *ty)),
+        _ => scope_entity(policy, side).map(|entity| Key::Entity(side, entity)),
+    });
+    keys.into_iter().flatten()
+}
+
+/// The entity that a policy's scope names on one side.
+pub(super) fn scope_entity(policy: &BoundPolicy, side: Side) -> Option<EntityId> {
+    match side.constraint(&policy.policy).entity()? {
+        EntityRef::Entity(entity) => Some(entity),
+        // A link binds every slot of its template; loading checks it.
+        EntityRef::Slot(slot) => policy.slots.get(slot),
+    }
+}
+
+/// Tells for each policy where it is posted.
+pub(crate) fn postings(policies: &[BoundPolicy], store: &Store) -> Vec<Posting> {
+    let groups = ActionGroups::new(policies.iter().map(|p| &p.policy.action), store);
+    let keys = keys(policies).into_iter();
+    keys.zip(policies)
+        .map(|(key, policy)| Posting {
+            actions: groups.actions(&policy.policy.action),
+            under: match key {
+                Key::Entity(side, entity) => Some((side, entity)),
+                _ => None,
+            },
+            of_type: match key {
+                Key::Type(side, ty) => Some((side, ty)),
+                _ => None,
+            },
+        })
+        .collect()
+}
+
+/// Whether a policy's action constraint holds for an action.
+pub(crate) fn action_matches(
+    constraint: &ActionConstraint,
+    action: EntityId,
+    store: &Store,
+) -> bool {
+    let is = |group: EntityId| action == group && !planted(Fault::ActionNotInItself);
+    let in_group = |group: EntityId| is(group) || store.is_descendant(action, group);
+    match constraint {
+        ActionConstraint::Any => true,
+        ActionConstraint::Eq(other) => action == *other,
+        ActionConstraint::In(groups) => groups.iter().any(|group| in_group(*group)),
+    }
+}
+
+/// The descendants of every entity that an action constraint names.
+pub(super) struct ActionGroups {
+    members: HashMap<EntityId, Vec<EntityId>, RandomState>,
+}
+
+impl ActionGroups {
+    pub(super) fn new<'a>(
+        constraints: impl Iterator<Item = &'a ActionConstraint>,
+        store: &Store,
+    ) -> Self {
+        let mut members: HashMap<EntityId, Vec<EntityId>, RandomState> = HashMap::default();
+        for constraint in constraints {
+            if let ActionConstraint::In(groups) = constraint {
+                for group in groups {
+                    members.entry(*group).or_insert_with(|| vec![*group]);
+                }
+            }
+        }
+        if !members.is_empty() {
+            for i in 0..store.headers().len() {
+                let entity = EntityId::from_index(i);
+                let mut ancestors = store.ancestors_of(entity);
+                if planted(Fault::OneActionGroup) {
+                    ancestors = ancestors.get(..1).unwrap_or(ancestors);
+                }
+                for ancestor in ancestors {
+                    if let Some(list) = members.get_mut(&EntityId(*ancestor)) {
+                        list.push(entity);
+                    }
+                }
+            }
+        }
+        Self { members }
+    }
+
+    /// The actions for which a constraint holds, each once; `None` for any action.
+    pub(super) fn actions(&self, constraint: &ActionConstraint) -> Option<Vec<EntityId>> {
+        match constraint {
+            ActionConstraint::Any => None,
+            ActionConstraint::Eq(action) => Some(vec![*action]),
+            ActionConstraint::In(groups) => {
+                let mut actions: Vec<EntityId> = groups
+                    .iter()
+                    .filter_map(|group| self.members.get(group))
+                    .flatten()
+                    .copied()
+                    .collect();
+                actions.sort_unstable();
+                actions.dedup();
+                Some(actions)
+            }
+        }
+    }
+}
