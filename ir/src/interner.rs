@@ -10,7 +10,7 @@ use crate::fault::{Fault, planted};
 use crate::ids::{EntityId, StrId, TypeId};
 use foldhash::quality::RandomState;
 use hashbrown::HashTable;
-use std::hash::BuildHasher;
+use std::hash::{BuildHasher, Hasher};
 use std::sync::atomic::{AtomicU64, Ordering};
 
 /// Loading was refused because a table would outgrow its 31-bit ids.
@@ -92,9 +92,38 @@ impl StringTable {
 struct EntityTable {
     uids: Vec<(TypeId, StrId)>,
     index: HashTable<u32>,
+    /// The uids that are written as they are, by their whole texts.
+    by_text: HashTable<u32>,
+}
+
+/// The uid's text, if type and id stand in it as they are.
+fn plain_text(ty: &str, eid: &str) -> Option<String> {
+    let plain = |b: u8| (b' '..=b'~').contains(&b) && !matches!(b, b'"' | b'\'' | b'\\');
+    let text = || format!("{ty}::\"{eid}\"");
+    (ty.bytes().all(plain) && eid.bytes().all(plain)).then(text)
+}
+
+/// The hash of a uid's whole text.
+#[inline]
+fn hash_text(seed: &RandomState, text: &str) -> u64 {
+    let mut hasher = seed.build_hasher();
+    hasher.write(text.as_bytes());
+    hasher.finish()
 }
 
 impl EntityTable {
+    #[inline]
+    fn find_text(&self, strings: &StringTable, hash: u64, text: &str) -> Option<usize> {
+        let found = self.by_text.find(hash, |&i| {
+            let (ty, eid) = self.uids[i as usize];
+            let rest = text.strip_prefix(strings.get(ty.index()));
+            let rest = rest.and_then(|rest| rest.strip_prefix("::\""));
+            let rest = rest.and_then(|rest| rest.strip_prefix(strings.get(eid.index())));
+            rest == Some("\"")
+        });
+        found.map(|&i| i as usize)
+    }
+
     #[inline]
     fn find(&self, strings: &StringTable, hash: UidHash, ty: &str, eid: &str) -> Option<usize> {
         if planted(Fault::EntityTypeIgnored) {
@@ -125,6 +154,17 @@ impl EntityTable {
             let (ty, eid) = (strings.get(ty.index()), strings.get(eid.index()));
             UidHash::new(seed, ty, eid).both()
         });
+        let text = |uid: (TypeId, StrId)| {
+            plain_text(strings.get(uid.0.index()), strings.get(uid.1.index()))
+        };
+        if let Some(text_of_new) = text(uid) {
+            let hash = hash_text(seed, &text_of_new);
+            self.by_text.insert_unique(hash, new as u32, |&i| {
+                // Only those are here that have such a text.
+                let text = text(uids[i as usize]).unwrap_or_default();
+                hash_text(seed, &text)
+            });
+        }
         Ok(new)
     }
 }
@@ -314,6 +354,18 @@ impl Interner {
             Some((i, (ty, _))) => Ok((EntityId::from_index(i), *ty)),
             None => Err(hash),
         }
+    }
+
+    /// The ids of the entity whose uid is written like this, and of its type.
+    ///
+    /// Only of such uids whose type and id stand in the text as they are; `None` says nothing. Types
+    /// are taken to be names as cedar-policy writes them.
+    #[inline]
+    pub fn find_uid_text(&self, text: &str) -> Option<(EntityId, TypeId)> {
+        let hash = hash_text(&self.seed, text);
+        let found = self.entities.find_text(&self.strings, hash, text)?;
+        let (ty, _) = self.entities.uids.get(found)?;
+        Some((EntityId::from_index(found), *ty))
     }
 
     /// The type and id of an interned entity, or `None` for an id not given out here.

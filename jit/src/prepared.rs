@@ -215,7 +215,8 @@ impl PreparedFrame {
     /// Evaluates fused policies.
     ///
     /// What the code relies on must hold for the store and the request. `None` if the frame is not
-    /// prepared, or the code calls builtins: that needs a [`Session`](crate::Session).
+    /// prepared, if the code gave up, or if it calls builtins: that needs a
+    /// [`Session`](crate::Session).
     #[inline]
     pub fn run(&self, function: &FusedFunction) -> Option<FusedOutcomes> {
         if self.frame.principal_header.is_null() || function.calls_builtins() {
@@ -229,6 +230,6 @@ impl PreparedFrame {
         // are valid, as `prepare` made them from memory that `self` owns or shares and that has not
         // changed since; what the code reads through them is as in `Session::run`.
         let satisfied = unsafe { code((&raw const self.frame).cast_mut(), &raw mut failed) };
-        Some(FusedOutcomes { satisfied, failed })
+        FusedOutcomes::new(satisfied, failed)
     }
 }

@@ -157,8 +157,8 @@ impl<'a, H: Host> Session<'a, H> {
 
     /// Evaluates fused policies.
     ///
-    /// What the code relies on must hold for this session's parts. `None` if a builtin panicked:
-    /// the policies must be evaluated in another way then.
+    /// What the code relies on must hold for this session's parts. `None` if the code gave up
+    /// or a builtin panicked: the policies must be evaluated one by one then.
     #[inline]
     pub fn run_fused(&mut self, function: &FusedFunction) -> Option<FusedOutcomes> {
         let code = function.entry();
@@ -171,7 +171,7 @@ impl<'a, H: Host> Session<'a, H> {
             self.frame.broken = 0;
             return None;
         }
-        Some(FusedOutcomes { satisfied, failed })
+        FusedOutcomes::new(satisfied, failed)
     }
 }
 
@@ -182,6 +182,14 @@ pub struct FusedOutcomes {
     pub satisfied: u64,
     /// The policies that failed.
     pub failed: u64,
+}
+
+impl FusedOutcomes {
+    /// What fused code returned; `None` if it gave up.
+    #[inline]
+    pub(crate) fn new(satisfied: u64, failed: u64) -> Option<Self> {
+        (satisfied & failed == 0).then_some(Self { satisfied, failed })
+    }
 }
 
 /// What a shim returns when the evaluation fails, by what it returns otherwise.

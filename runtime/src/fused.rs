@@ -77,16 +77,11 @@ impl Default for BucketTable {
 
 impl BucketTable {
     fn place(&self, key: Key) -> Option<u32> {
-        let Key {
-            principal,
-            action,
-            resource,
-        } = key;
-        let hash = self.seed.hash_one((
-            (principal.ty, principal.exists),
-            action,
-            (resource.ty, resource.exists),
-        ));
+        let packed = |subject: Subject| u64::from(subject.ty.0) << 1 | u64::from(subject.exists);
+        let subjects = packed(key.principal) << 32 | packed(key.resource);
+        let hash = self
+            .seed
+            .hash_one((subjects, key.action.map_or(0, |a| a.0)));
         (0..PROBES).find_map(|probe| {
             let place = (hash as usize).wrapping_add(probe) % BUCKETS;
             let bucket = self.places.get(place)?.get_or_init(|| Bucket {

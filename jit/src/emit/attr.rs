@@ -49,12 +49,14 @@ impl Emitter<'_, '_> {
         }
         self.b.ins().jump(join, &found);
         self.b.switch_to_block(search);
-        let searched = self.call_value(Builtin::GetAttr, &[tag, record.word, name], known);
-        let mut found = vec![arg(searched.word)];
-        if known.is_none() {
-            found.push(arg(self.tag_value(searched.tag)));
+        if !self.gave_up() {
+            let searched = self.call_value(Builtin::GetAttr, &[tag, record.word, name], known);
+            let mut found = vec![arg(searched.word)];
+            if known.is_none() {
+                found.push(arg(self.tag_value(searched.tag)));
+            }
+            self.b.ins().jump(join, &found);
         }
-        self.b.ins().jump(join, &found);
         self.b.switch_to_block(join);
         Operand {
             tag: tag_out,
@@ -113,8 +115,10 @@ impl Emitter<'_, '_> {
         let zero = self.iconst(0);
         self.b.ins().jump(join, &[arg(zero)]);
         self.b.switch_to_block(search);
-        let searched = self.call_bool(Builtin::HasAttr, &[tag, record.word, name]);
-        self.b.ins().jump(join, &[arg(searched.word)]);
+        if !self.gave_up() {
+            let searched = self.call_bool(Builtin::HasAttr, &[tag, record.word, name]);
+            self.b.ins().jump(join, &[arg(searched.word)]);
+        }
         self.b.switch_to_block(join);
         Operand::known(Tag::Bool, word)
     }

@@ -34,7 +34,8 @@ pub struct FusedPolicy<'a> {
 
 /// The signature of fused code: `(frame, failed) -> satisfied`, a bit for each policy.
 ///
-/// The bits of policies that failed go to where `failed` points.
+/// The bits of policies that failed go to where `failed` points. Code that gives up sets all bits of
+/// both, which no outcome does.
 pub(crate) fn fused_signature(isa: &dyn TargetIsa) -> Signature {
     let mut signature = Signature::new(isa.default_call_conv());
     signature.params.push(AbiParam::new(isa.pointer_type()));
@@ -70,6 +71,9 @@ pub(crate) fn emit_fused(
     builder.def_var(masks.satisfied, zero);
     builder.def_var(masks.failed, zero);
     let mut emitter = Emitter::new(builder, isa, symbols, frame);
+    let give_up = emitter.b.create_block();
+    emitter.b.set_cold_block(give_up);
+    emitter.give_up = Some(give_up);
     for (bit, policy) in policies.iter().enumerate() {
         let known = analyse(policy.body, Some((policy.consts, facts)));
         emitter.start(policy.body, Consts::Words(policy.consts), known);
@@ -83,6 +87,12 @@ pub(crate) fn emit_fused(
         .store(MemFlagsData::trusted(), failed, failed_out, 0);
     let satisfied = builder.use_var(masks.satisfied);
     builder.ins().return_(&[satisfied]);
+    builder.switch_to_block(give_up);
+    let all = builder.ins().iconst(I64, -1);
+    builder
+        .ins()
+        .store(MemFlagsData::trusted(), all, failed_out, 0);
+    builder.ins().return_(&[all]);
     builder.seal_all_blocks();
     builder.finalize(isa.frontend_config());
     Ok(calls_builtins)

@@ -187,6 +187,8 @@ struct Emitter<'a, 'f> {
     known: Vec<Known>,
     /// Where a failed evaluation goes.
     fail: Block,
+    /// Where fused code goes that gives up.
+    give_up: Option<Block>,
     /// The values of nodes computed so far that reach the current block.
     memo: Vec<Option<Operand>>,
     /// The entities whose headers have a field in the frame.
@@ -230,6 +232,7 @@ impl<'a, 'f> Emitter<'a, 'f> {
             consts: Consts::Words(&[]),
             known: Vec::new(),
             fail,
+            give_up: None,
             memo: Vec::new(),
             headers: Vec::new(),
             trail: Vec::new(),
@@ -249,6 +252,15 @@ impl<'a, 'f> Emitter<'a, 'f> {
         self.memo = vec![None; body.nodes.len()];
         self.trail.clear();
         self.headers.clear();
+    }
+
+    /// Ends the current block by giving up, in fused code: where something rare would take a
+    /// builtin, each policy is better run by itself than all of them in a session.
+    fn gave_up(&mut self) -> bool {
+        if let Some(give_up) = self.give_up {
+            self.b.ins().jump(give_up, &[]);
+        }
+        self.give_up.is_some()
     }
 
     fn calls_builtins(&self) -> bool {

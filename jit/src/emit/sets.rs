@@ -154,8 +154,10 @@ impl Emitter<'_, '_> {
         let tag = {
             self.b.switch_to_block(search);
             let tag = self.tag_value(element.tag);
-            let found = self.call(Builtin::Contains, &[set, tag, element.word]);
-            self.b.ins().brif(found, then, &[], els, &[]);
+            if !self.gave_up() {
+                let found = self.call(Builtin::Contains, &[set, tag, element.word]);
+                self.b.ins().brif(found, then, &[], els, &[]);
+            }
             self.b.switch_to_block(scan);
             self.tag_value(element.tag)
         };

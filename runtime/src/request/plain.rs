@@ -8,6 +8,7 @@ use super::context::{Expected, Reader};
 use super::{RequestRules, RequestValues, Uid, split_plain};
 use crate::store::Store;
 use crate::values::RequestSink;
+use cedarjit_frontend::limits::MAX_UID_BYTES;
 use cedarjit_frontend::limits::is_small_context_text;
 use cedarjit_frontend::schema::SchemaFacts;
 use cedarjit_ir::ids::{EntityId, StrId, TypeId};
@@ -117,6 +118,11 @@ fn read_context(
 fn known_uid(sink: &mut RequestSink<'_>, uid: Uid<'_>) -> Option<(EntityId, TypeId)> {
     match uid {
         Uid::Text(text) => {
+            if text.len() <= MAX_UID_BYTES
+                && let Some(known) = sink.interner.find_uid_text(text)
+            {
+                return Some(known);
+            }
             let (ty, eid) = split_plain(text)?;
             sink.typed_entity(ty, eid).ok()
         }
