@@ -181,10 +181,6 @@ faults! {
         /// Entities that only the request mentions have no type.
         LocalEntityUntyped,
     }
-    "runtime/src/index.rs" {
-        /// Of many groups under an entity, those that ask for no entity on the other side are lost.
-        SearchSkipsOpenGroups,
-    }
     "runtime/src/index/build.rs" {
         /// The index leaves out the last ancestor.
         LastAncestorSkipped,
