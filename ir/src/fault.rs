@@ -203,10 +203,6 @@ faults! {
         /// An entity that its type does not enumerate may be the principal or the resource.
         AnyEntityEnumerated,
     }
-    "runtime/src/index.rs" {
-        /// Of many groups under an entity, those that ask for no entity on the other side are lost.
-        SearchSkipsOpenGroups,
-    }
     "runtime/src/index/build.rs" {
         /// The index leaves out the last ancestor.
         LastAncestorSkipped,

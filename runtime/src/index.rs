@@ -21,9 +21,9 @@ mod posting;
 pub use posting::{Posting, Side};
 pub(crate) use posting::{action_matches, postings};
 
+use self::posting::Class;
 use crate::store::Store;
 use cedarjit_ir::abi::EntityHeader;
-use cedarjit_ir::fault::{Fault, planted};
 use cedarjit_ir::ids::{EntityId, PolicyIndex, TypeId};
 use foldhash::fast::RandomState;
 use hashbrown::HashMap;
@@ -66,9 +66,6 @@ impl Query<'_> {
         TypeId(header.map_or(u32::MAX, |header| header.ty))
     }
 }
-
-/// The number of a distinct action constraint.
-type Class = u32;
 
 /// The number of an entity that some policy names on one side.
 type Name = u32;
@@ -237,8 +234,7 @@ impl ScopeIndex {
             return;
         }
         for class in classes {
-            let open = (!planted(Fault::SearchSkipsOpenGroups)).then_some(&ANY_NAME);
-            for other in others.iter().chain(open) {
+            for other in others.iter().chain([&ANY_NAME]) {
                 let found = groups.binary_search_by_key(&(*class, *other), Group::key);
                 if let Some(group) = found.ok().and_then(|i| groups.get(i)) {
                     self.visit(Range::from(group), visit);

@@ -9,7 +9,7 @@
 use std::collections::VecDeque;
 use std::num::NonZero;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
 use std::thread;
 
 /// The most threads, however many processors there are.
@@ -34,8 +34,12 @@ static QUEUE: Mutex<Queue> = Mutex::new(Queue {
 
 /// How many threads serve the queue at most: one for each processor, and no more than four.
 pub(crate) fn threads() -> usize {
-    let processors = thread::available_parallelism().map_or(1, NonZero::get);
-    processors.min(MAX_THREADS)
+    // Asking the system takes longer than most submissions.
+    static THREADS: OnceLock<usize> = OnceLock::new();
+    *THREADS.get_or_init(|| {
+        let processors = thread::available_parallelism().map_or(1, NonZero::get);
+        processors.min(MAX_THREADS)
+    })
 }
 
 /// Puts a job at the end of the queue.

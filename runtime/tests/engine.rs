@@ -265,3 +265,74 @@ fn links_of_a_template_share_one_shape() {
     assert_eq!(allowed, (Decision::Allow, reasons(&["l77"])));
     assert_eq!(decide(&engine, ANN).0, Decision::Deny);
 }
+
+/// Enough links under each entity that the index searches them.
+#[test]
+fn links_of_a_grid_are_found() {
+    const SIDE: usize = 20;
+    let text = r#"
+        permit (principal == ?principal, action, resource == ?resource);
+        forbid (principal in ?principal, action == Action::"view", resource in ?resource);
+        permit (principal == ?principal, action, resource);
+        permit (principal, action, resource in ?resource);
+    "#;
+    let mut set: PolicySet = text.parse().unwrap();
+    let mut link = |template: usize, principal: Option<usize>, resource: Option<usize>| {
+        let user = principal.map(|i| (SlotId::principal(), uid(&format!("User::\"{i}\""))));
+        let doc = resource.map(|i| (SlotId::resource(), uid(&format!("Doc::\"{i}\""))));
+        let id = PolicyId::new(format!("{template} {principal:?} {resource:?}"));
+        let slots = user.into_iter().chain(doc).collect();
+        let template = PolicyId::new(format!("policy{template}"));
+        set.link(template, id, slots).unwrap();
+    };
+    for i in 0..SIDE {
+        for j in 0..SIDE {
+            link(0, Some(i), Some(j));
+            if (i + j) % 3 == 0 {
+                link(1, Some(i), Some(j));
+            }
+        }
+        if i % 2 == 0 {
+            link(2, Some(i), None);
+            link(3, None, Some(i));
+        }
+    }
+    let mut json = Vec::new();
+    for i in 0..SIDE {
+        for ty in ["User", "Doc"] {
+            let parent = i.checked_sub(7).map(|parent| {
+                let parent = parent.to_string();
+                serde_json::json!({ "type": ty, "id": parent })
+            });
+            let uid = serde_json::json!({ "type": ty, "id": i.to_string() });
+            let parents: Vec<_> = parent.into_iter().collect();
+            json.push(serde_json::json!({ "uid": uid, "attrs": {}, "parents": parents }));
+        }
+    }
+    let entities = Entities::from_json_value(json.into(), None).unwrap();
+    let engine = Engine::builder().policies(&set).entities(entities.clone());
+    let snapshot = engine.build().unwrap().snapshot();
+    let mut scratch = Scratch::default();
+    for i in 0..SIDE {
+        for j in 0..SIDE {
+            for action in ["view", "edit"] {
+                let request = Request::new(
+                    uid(&format!("User::\"{i}\"")),
+                    uid(&format!("Action::\"{action}\"")),
+                    uid(&format!("Doc::\"{j}\"")),
+                    Context::empty(),
+                    None,
+                );
+                let bound = snapshot.bind(&request.unwrap()).unwrap();
+                let ids = |evaluation: cedarjit::Evaluation<'_>| {
+                    let ids = evaluation.reasons().map(str::to_owned);
+                    (evaluation.decision(), ids.collect::<BTreeSet<_>>())
+                };
+                let indexed = ids(bound.evaluate(&mut scratch));
+                assert_eq!(indexed, ids(bound.evaluate_unindexed(&mut scratch)));
+                assert_eq!(indexed, ids(bound.interpret(&mut scratch)));
+                assert!(!indexed.1.is_empty());
+            }
+        }
+    }
+}

@@ -13,9 +13,13 @@ const WORTH_A_THREAD: usize = 64;
 /// What `f` gives for each item, in their order. `f` runs on this thread and others like it, which
 /// have [`BIG_STACK_BYTES`] of stack.
 pub(super) fn map<T: Sync, R: Send>(items: &[T], f: impl Fn(&T) -> R + Sync) -> Vec<R> {
-    let processors = thread::available_parallelism().map_or(1, NonZero::get);
-    let threads = processors.min(MAX_THREADS);
-    let threads = threads.min(items.len() / WORTH_A_THREAD).max(1);
+    let threads = match items.len() / WORTH_A_THREAD {
+        0 | 1 => 1,
+        worth => {
+            let processors = thread::available_parallelism().map_or(1, NonZero::get);
+            worth.min(processors).min(MAX_THREADS)
+        }
+    };
     let (own, others) = items.split_at(items.len().div_ceil(threads));
     let f = &f;
     thread::scope(|scope| {

@@ -240,9 +240,9 @@ impl State {
                 excerpt.add(policy.clone())?;
             } else if self.is_link(id) {
                 let stand_in = PolicySet::from_json_value(stand_in(id))?;
-                stand_in
-                    .policies()
-                    .try_for_each(|p| excerpt.add(p.clone()))?;
+                for policy in stand_in.policies() {
+                    excerpt.add(policy.clone())?;
+                }
             }
         }
         Ok(excerpt)

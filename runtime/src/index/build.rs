@@ -1,7 +1,7 @@
 //! Building the scope index.
 
-use super::posting::{ActionGroups, Key, Side, keys, scope_entity};
-use super::{ANY_NAME, Action, Class, FEW, Group, Name, Range, ScopeIndex, SideIndex};
+use super::posting::{ActionGroups, Class, Key, Side, classes, keys, scope_entity};
+use super::{ANY_NAME, Action, FEW, Group, Name, Range, ScopeIndex, SideIndex};
 use crate::store::Store;
 use cedarjit_frontend::hir::{ActionConstraint, BoundPolicy};
 use cedarjit_ir::fault::{Fault, planted};
@@ -26,7 +26,7 @@ impl ScopeIndex {
     pub(crate) fn build(policies: &[BoundPolicy], store: &Store) -> Self {
         let mut index = Self::default();
         let (classes, constraints) = classes(policies);
-        let keys = keys(policies);
+        let keys = keys(policies, &classes);
         let alone = keys.iter().all(|key| *key == Key::Actions);
         let names = Side::ALL.map(|side| match alone {
             true => Names::default(),
@@ -202,28 +202,6 @@ fn runs<T, K: PartialEq>(items: &[T], key: impl Fn(&T) -> K) -> impl Iterator<It
         start = span.end;
         span
     })
-}
-
-/// The distinct action constraints, and the number of each policy's.
-fn classes(policies: &[BoundPolicy]) -> (Vec<Class>, Vec<&ActionConstraint>) {
-    let mut constraints = Vec::new();
-    let mut known: Map<&ActionConstraint, Class> = Map::default();
-    // All links of a template share the constraint.
-    let mut shared: Map<*const ActionConstraint, Class> = Map::default();
-    let mut class = |constraint| {
-        *known.entry(constraint).or_insert_with(|| {
-            constraints.push(constraint);
-            (constraints.len() - 1) as Class
-        })
-    };
-    let of_policy =
-        |policy: &BoundPolicy| -> *const ActionConstraint { &raw const policy.policy.action };
-    let mut classes = Vec::with_capacity(policies.len());
-    for policy in policies {
-        let number = shared.entry(of_policy(policy));
-        classes.push(*number.or_insert_with(|| class(&policy.policy.action)));
-    }
-    (classes, constraints)
 }
 
 /// The entities that policies name on one side.

@@ -7,11 +7,17 @@ use cedarjit_ir::ids::{EntityId, TypeId};
 use foldhash::fast::RandomState;
 use hashbrown::HashMap;
 
-/// With at most this many policies, all are posted under their actions alone: checking a scope
-/// inline is cheaper than looking up.
-pub(super) const FEW_POLICIES: usize = 12;
+/// Where at most this many policies name an entity, all are posted under their actions alone: to
+/// check a scope inline is cheaper than to look up.
+const FEW_SCOPED: usize = 4;
 
-/// How many times as many policies a type may have as an entity to be as selective: most requests
+/// Where there are at most this many policies, none is posted under a type.
+const FEW_TYPED: usize = 64;
+
+/// An action that at most this many policies name is more selective than a large group.
+const RARE_ACTION: usize = 4;
+
+/// How many times fewer policies a type must have than an entity to be as selective: most requests
 /// are of the type, few are in the entity.
 const TYPE_WEIGHT: usize = 16;
 
@@ -64,16 +70,52 @@ pub(super) enum Key {
     Type(Side, TypeId),
 }
 
-/// The most selective key of each policy: the one that fewest share.
-pub(super) fn keys(policies: &[BoundPolicy]) -> Vec<Key> {
-    if policies.len() <= FEW_POLICIES {
-        return vec![Key::Actions; policies.len()];
+/// The number of a distinct action constraint.
+pub(super) type Class = u32;
+
+/// The distinct action constraints, and the number of each policy's.
+pub(super) fn classes(policies: &[BoundPolicy]) -> (Vec<Class>, Vec<&ActionConstraint>) {
+    let mut constraints = Vec::new();
+    let mut known: HashMap<&ActionConstraint, Class, RandomState> = HashMap::default();
+    // All links of a template share the constraint.
+    let mut shared: HashMap<*const ActionConstraint, Class, RandomState> = HashMap::default();
+    let mut class = |constraint| {
+        *known.entry(constraint).or_insert_with(|| {
+            constraints.push(constraint);
+            (constraints.len() - 1) as Class
+        })
+    };
+    let mut classes = Vec::with_capacity(policies.len());
+    for BoundPolicy { policy, .. } in policies {
+        let number = shared.entry(&raw const policy.action);
+        classes.push(*number.or_insert_with(|| class(&policy.action)));
     }
+    (classes, constraints)
+}
+
+/// The most selective key of each policy: the one that fewest share.
+pub(super) fn keys(policies: &[BoundPolicy], classes: &[Class]) -> Vec<Key> {
+    let scoped = |p: &&BoundPolicy| {
+        Side::ALL
+            .iter()
+            .any(|side| scope_entity(p, *side).is_some())
+    };
+    let few_scoped = policies.iter().filter(scoped).count() <= FEW_SCOPED;
+    let few_typed = policies.len() <= FEW_TYPED;
+    let possible = |policy: &BoundPolicy| {
+        possible(policy).filter(move |key| match key {
+            Key::Actions => true,
+            Key::Entity(..) => !few_scoped,
+            Key::Type(..) => !few_typed,
+        })
+    };
     let mut counts: HashMap<Key, usize, RandomState> = HashMap::default();
-    for policy in policies {
-        for key in possible(policy) {
-            *counts.entry(key).or_default() += 1;
-        }
+    for key in policies.iter().flat_map(possible) {
+        *counts.entry(key).or_default() += 1;
+    }
+    let mut of_class: HashMap<Class, usize, RandomState> = HashMap::default();
+    for class in classes {
+        *of_class.entry(*class).or_default() += 1;
     }
     let cost = |key: &Key| {
         let count = counts.get(key).copied().unwrap_or(0);
@@ -82,12 +124,19 @@ pub(super) fn keys(policies: &[BoundPolicy]) -> Vec<Key> {
             _ => count,
         }
     };
-    let best = |policy| possible(policy).min_by_key(cost).unwrap_or(Key::Actions);
-    policies.iter().map(best).collect()
+    let best = |(policy, class): (&BoundPolicy, &Class)| {
+        let best = possible(policy).min_by_key(cost)?;
+        let rare = of_class.get(class).is_some_and(|n| *n <= RARE_ACTION);
+        let named = matches!(policy.policy.action, ActionConstraint::Eq(_));
+        let large = cost(&best) > RARE_ACTION * TYPE_WEIGHT;
+        (!(rare && named && large)).then_some(best)
+    };
+    let policies = policies.iter().zip(classes);
+    policies.map(|p| best(p).unwrap_or(Key::Actions)).collect()
 }
 
 /// The entities and types that a policy's scope names.
-fn possible(policy: &BoundPolicy) -> impl Iterator<Item = Key> {
+fn possible(policy: &BoundPolicy) -> impl Iterator<Item = Key> + use<> {
     let keys = Side::ALL.map(|side| match side.constraint(&policy.policy) {
         ScopeConstraint::Any => None,
         ScopeConstraint::Is(ty) => Some(Key::Type(side, *ty)),
@@ -108,7 +157,8 @@ pub(super) fn scope_entity(policy: &BoundPolicy, side: Side) -> Option<EntityId>
 /// Tells for each policy where it is posted.
 pub(crate) fn postings(policies: &[BoundPolicy], store: &Store) -> Vec<Posting> {
     let groups = ActionGroups::new(policies.iter().map(|p| &p.policy.action), store);
-    let keys = keys(policies).into_iter();
+    let (classes, _) = classes(policies);
+    let keys = keys(policies, &classes).into_iter();
     keys.zip(policies)
         .map(|(key, policy)| Posting {
             actions: groups.actions(&policy.policy.action),

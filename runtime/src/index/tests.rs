@@ -146,6 +146,10 @@ fn every_policy_that_may_apply_is_given_once() {
         }
         world(&text).check();
     }
+    // A rare action beside many policies of one group.
+    let hub = "permit (principal in P::\"5\", action, resource);\n".repeat(100);
+    let rare = "permit (principal in P::\"5\", action == Action::\"2\", resource);";
+    world(&format!("{hub}{rare}")).check();
     // So few that none is posted under an entity.
     world("permit (principal == P::\"3\", action, resource in R::\"1\");").check();
     world("").check();
@@ -167,6 +171,19 @@ fn many_policies_of_one_entity_are_told_apart_by_the_other_side() {
     }
     // What is left is that `==` is not told from `in`.
     assert!(world(&text).check() <= 2 * 100 - 2);
+    // Few enough names and many enough groups to search.
+    let mut text = String::new();
+    for principal in 0..10 {
+        for resource in 0..10 {
+            let _ = writeln!(
+                text,
+                "permit (principal == P::\"{principal}\", action, resource in R::\"{resource}\");"
+            );
+        }
+        let open = "permit (principal == P::\"{p}\", action, resource);\n";
+        text += &open.replace("{p}", &principal.to_string());
+    }
+    world(&text).check();
     let hub = "permit (principal in P::\"0\", action, resource in R::\"9\");\n".repeat(50);
     let other = "permit (principal == P::\"5\", action, resource == R::\"2\");";
     assert_eq!(world(&format!("{hub}{other}")).check(), 1);
