@@ -74,8 +74,10 @@ impl Snapshot {
         let policies = load_policy_set(policies, &mut interner)?;
         let rules = match earlier {
             // The same schema, and ids that go on meaning the same.
-            Some(earlier) => earlier.rules.clone(),
-            None => request_rules(schema.as_deref(), &mut interner, &mut store)?,
+            Some(earlier) if earlier.interner.identity() == interner.identity() => {
+                earlier.rules.clone()
+            }
+            _ => request_rules(schema.as_deref(), &mut interner, &mut store)?,
         };
         store.extend_to(&interner);
         let mut columns = earlier.map_or_else(Columns::default, |e| e.columns.clone());
