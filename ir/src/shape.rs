@@ -44,7 +44,10 @@ impl ShapeTable {
         if attrs.is_empty() {
             return Some(EMPTY_SHAPE);
         }
-        let hash = self.seed.hash_one(attrs);
+        self.find_hashed(self.seed.hash_one(attrs), attrs)
+    }
+
+    fn find_hashed(&self, hash: u64, attrs: &[StrId]) -> Option<ShapeId> {
         self.index
             .find(hash, |&i| self.get(i as usize) == attrs)
             .map(|&i| ShapeId(i))
@@ -57,7 +60,11 @@ impl ShapeTable {
     /// When the table is full.
     pub fn intern(&mut self, attrs: &[StrId]) -> Result<ShapeId, CapacityError> {
         debug_assert!(attrs.is_sorted_by(|a, b| a < b));
-        if let Some(found) = self.find(attrs) {
+        if attrs.is_empty() {
+            return Ok(EMPTY_SHAPE);
+        }
+        let hash = self.seed.hash_one(attrs);
+        if let Some(found) = self.find_hashed(hash, attrs) {
             return Ok(found);
         }
         let new = self.ends.len();
@@ -70,10 +77,9 @@ impl ShapeTable {
         self.names.extend_from_slice(attrs);
         self.ends.push(self.names.len());
         let (names, ends, seed) = (&self.names, &self.ends, &self.seed);
-        self.index
-            .insert_unique(seed.hash_one(attrs), new as u32, |&i| {
-                seed.hash_one(slice(names, ends, i as usize))
-            });
+        self.index.insert_unique(hash, new as u32, |&i| {
+            seed.hash_one(slice(names, ends, i as usize))
+        });
         Ok(ShapeId::from_index(new))
     }
 

@@ -76,8 +76,10 @@ impl Snapshot {
         debug_assert_eq!(store.identity(), interner.identity());
         let rules = match earlier {
             // The same schema, and ids that go on meaning the same.
-            Some(earlier) => earlier.rules.clone(),
-            None => request_rules(schema.as_deref(), &mut interner, &mut store)?,
+            Some(earlier) if earlier.interner.identity() == interner.identity() => {
+                earlier.rules.clone()
+            }
+            _ => request_rules(schema.as_deref(), &mut interner, &mut store)?,
         };
         store.extend_to(&interner);
         let mut columns = earlier.map_or_else(Columns::default, |e| e.columns.clone());
