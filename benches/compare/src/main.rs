@@ -37,7 +37,7 @@ struct Arguments {
     list: bool,
 
     /// Where the report goes; by default docs/benchmarks for a whole run, and a folder in the
-    /// build directory for one that is not.
+    /// build directory for one that is not, or that had to skip something.
     #[arg(long, value_name = "FOLDER")]
     out: Option<PathBuf>,
 }
@@ -93,10 +93,16 @@ fn compare(arguments: &Arguments) -> Result<(), Error> {
         measurements: run.measurements,
     };
     report.print();
-    let out = out(arguments);
+    // What is not whole must not overwrite the published report.
+    let whole = arguments.is_whole() && report.skipped.is_empty();
+    let out = match &arguments.out {
+        Some(out) => out.clone(),
+        None if whole => here().join("../../docs/benchmarks"),
+        None => here().join("target/benchmarks"),
+    };
     report.write(&out)?;
     eprintln!("wrote {}", out.display());
-    if arguments.publishes() && report.skipped.is_empty() {
+    if whole && arguments.out.is_none() {
         report.update_readme(&here().join("../../README.md"))?;
         eprintln!("wrote the summary in README.md");
     }
@@ -104,24 +110,15 @@ fn compare(arguments: &Arguments) -> Result<(), Error> {
 }
 
 impl Arguments {
-    /// Whether this is a whole run whose report goes where it is published.
-    fn publishes(&self) -> bool {
-        !self.quick && self.only.is_empty() && self.out.is_none()
+    /// Whether everything is to be measured as carefully as possible.
+    fn is_whole(&self) -> bool {
+        !self.quick && self.only.is_empty()
     }
 }
 
 /// The folder of this crate.
 fn here() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR"))
-}
-
-/// A run that is not whole must not overwrite the published report.
-fn out(arguments: &Arguments) -> PathBuf {
-    match &arguments.out {
-        Some(out) => out.clone(),
-        None if arguments.publishes() => here().join("../../docs/benchmarks"),
-        None => here().join("target/benchmarks"),
-    }
 }
 
 /// What decides on the figures.

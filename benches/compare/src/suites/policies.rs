@@ -86,7 +86,10 @@ fn rows(run: &mut Run) -> Result<(), Error> {
         let over = cedar.over(ours);
         run.row(Row {
             id: format!("policies-{policies}"),
-            what: format!("{} policies, about three match", count(policies)),
+            what: format!(
+                "{} policies, the scopes of about three match",
+                count(policies)
+            ),
             required: format!("{}×", count(required as usize)),
             moonshot: "the same".into(),
             measured: ratio(over),
