@@ -68,8 +68,9 @@ pub struct BoundRequest {
 ///
 /// Once it has grown to size, binding a plain request allocates nothing. Plain are uids without
 /// escapes, `Type::"id"`, and contexts of Booleans, integers, strings, arrays, objects, entities and
-/// extension values without peculiarities; keys that begin with `__` or `$` make a request one that
-/// takes microseconds.
+/// extension values without peculiarities. JSON escapes in a string cost an allocation, and keys that
+/// begin with `__` or `$`, or escapes in the id of an entity, make a request one that takes
+/// microseconds.
 ///
 /// A schema must have been given to the engine as text: a `cedar_policy::Schema` does not tell what
 /// is in a context.
