@@ -12,12 +12,12 @@ fn bind(criterion: &mut Criterion) {
         let builder = app.builder(app.actions.is_none());
         let builder = builder.expect("the application loads");
         let engine = builder.build().expect("the application compiles");
-        let client = Client::new(&engine, false);
+        let mut client = Client::new(&engine, false);
         group.throughput(Throughput::Elements(app.requests.len() as u64));
         group.bench_function(&app.name, |b| {
             b.iter(|| {
                 for request in &app.requests {
-                    black_box(client.bind(request).is_ok());
+                    black_box(client.rebind(request).is_ok());
                 }
             });
         });

@@ -10,7 +10,7 @@ use std::hint::black_box;
 /// All requests, bound; with a schema those whose action it knows.
 fn bound(app: &App, with_schema: bool, jit: JitMode) -> Result<Vec<BoundRequest>, Error> {
     let engine = app.builder(with_schema)?.jit(jit).build()?;
-    let client = Client::new(&engine, false);
+    let mut client = Client::new(&engine, false);
     let bound = app.requests.iter().map(|r| client.bind(r));
     if with_schema {
         return Ok(bound.filter_map(Result::ok).collect());

@@ -11,7 +11,7 @@ const REQUESTS: usize = 2_000;
 
 fn bound(layout: Layout, policies: usize) -> Result<Vec<BoundRequest>, Error> {
     let generated = scaling(layout, policies, REQUESTS);
-    let client = Client::new(&generated.builder().build()?, false);
+    let mut client = Client::new(&generated.builder().build()?, false);
     generated.requests.iter().map(|r| client.bind(r)).collect()
 }
 

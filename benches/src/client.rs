@@ -3,14 +3,14 @@
 use crate::Error;
 use crate::apps::{Answer, RequestText};
 use cedar_policy::{Decision, Request};
-use cedarjit::{BoundRequest, Engine, Evaluation, Scratch, Snapshot};
+use cedarjit::{Binder, BoundRequest, Engine, Evaluation, Scratch, Session};
 use std::hint::black_box;
-use std::sync::Arc;
 
 /// Asks one snapshot of an engine, and keeps what a caller would keep between requests.
 #[derive(Debug)]
 pub struct Client {
-    snapshot: Arc<Snapshot>,
+    binder: Binder,
+    session: Session,
     scratch: Scratch,
     validate: bool,
 }
@@ -19,7 +19,8 @@ impl Client {
     /// Asks the engine's current snapshot. `validate` says whether requests must fit the schema.
     pub fn new(engine: &Engine, validate: bool) -> Self {
         Self {
-            snapshot: engine.snapshot(),
+            binder: Binder::new(engine.snapshot()),
+            session: engine.session(),
             scratch: Scratch::default(),
             validate,
         }
@@ -29,16 +30,26 @@ impl Client {
     ///
     /// # Errors
     /// When the texts are not a request.
+    pub fn bind(&mut self, request: &RequestText) -> Result<BoundRequest, Error> {
+        Ok(self.rebind(request)?.clone())
+    }
+
+    /// From texts to a request, in memory that is used again for the next.
+    ///
+    /// # Errors
+    /// When the texts are not a request.
     #[inline]
-    pub fn bind(&self, request: &RequestText) -> Result<BoundRequest, Error> {
-        let context = serde_json::from_str(&request.context)?;
-        Ok(self.snapshot.bind_json(
-            &request.principal,
-            &request.action,
-            &request.resource,
-            &context,
-            self.validate,
-        )?)
+    pub fn rebind(&mut self, request: &RequestText) -> Result<&BoundRequest, Error> {
+        let RequestText {
+            principal,
+            action,
+            resource,
+            context,
+        } = request;
+        let bound = self
+            .binder
+            .bind(principal, action, resource, context, self.validate)?;
+        Ok(bound)
     }
 
     /// From a request of cedar-policy, which may be one that does not fit the schema.
@@ -46,7 +57,13 @@ impl Client {
     /// # Errors
     /// When it cannot be bound.
     pub fn bind_request(&self, request: &Request) -> Result<BoundRequest, Error> {
-        Ok(self.snapshot.bind(request)?)
+        Ok(self.binder.snapshot().bind(request)?)
+    }
+
+    /// Decides a bound request, and finds out no more.
+    #[inline]
+    pub fn decide_bound(&mut self, bound: &BoundRequest) -> Decision {
+        bound.decide(&mut self.scratch)
     }
 
     /// Evaluates a bound request with full diagnostics, and discards them.
@@ -61,8 +78,17 @@ impl Client {
     /// When the texts are not a request.
     #[inline]
     pub fn decide(&mut self, request: &RequestText) -> Result<Decision, Error> {
-        let bound = self.bind(request)?;
-        Ok(black_box(bound.evaluate(&mut self.scratch)).decision())
+        let RequestText {
+            principal,
+            action,
+            resource,
+            context,
+        } = request;
+        let validate = self.validate;
+        let evaluation = self
+            .session
+            .is_authorized(principal, action, resource, context, validate)?;
+        Ok(black_box(evaluation).decision())
     }
 
     /// From texts to an answer with everything that there is to compare.
@@ -71,7 +97,12 @@ impl Client {
     /// When the texts are not a request.
     pub fn answer(&mut self, request: &RequestText) -> Result<Answer, Error> {
         let bound = self.bind(request)?;
-        Ok(self.answer_bound(&bound))
+        let answer = self.answer_bound(&bound);
+        // Both ways of asking, while this is not timed.
+        if self.decide(request)? != answer.decision {
+            return Err(format!("a session answers otherwise to {request:?}").into());
+        }
+        Ok(answer)
     }
 
     /// From a bound request to an answer with everything that there is to compare.

@@ -178,7 +178,7 @@ impl<'a> Peers<'a> {
                 return Err(format!("cedarjit is not native here: {}", engine.tier()).into());
             }
         }
-        let (typed, untyped) = (Client::new(&typed, true), Client::new(&untyped, false));
+        let (typed, mut untyped) = (Client::new(&typed, true), Client::new(&untyped, false));
         let (cedar, cedar_untyped) = (Cedar::app(app, true)?, Cedar::app(app, false)?);
         let (rego, floor) = (Rego::new(app)?, Floor::new(app)?);
         let all = app.requests.iter();
@@ -260,9 +260,9 @@ impl<'a> Peers<'a> {
 
     fn bind(&mut self) -> Vec<Contender<'_>> {
         let all = &self.app.requests;
-        let (untyped, cedar, floor) = (&self.untyped, &self.cedar_untyped, &self.floor);
+        let (untyped, cedar, floor) = (&mut self.untyped, &self.cedar_untyped, &self.floor);
         vec![
-            over(CEDARJIT, all, |r| black_box(untyped.bind(r)).is_ok()),
+            over(CEDARJIT, all, |r| black_box(untyped.rebind(r)).is_ok()),
             over(CEDAR, all, |r| black_box(cedar.request(r, false)).is_ok()),
             over(REGORUS, all, |r| black_box(Rego::input(r)).is_ok()),
             over(FLOOR, all, |r| {

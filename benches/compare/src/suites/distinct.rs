@@ -8,6 +8,7 @@ use crate::engines::cedar::{self, Cedar};
 use crate::measure::{Series, Summary};
 use crate::report::{Case, Measurement, Row, count, time};
 use cedar_policy::Entities;
+use cedarjit::CompileMode;
 use cedarjit_bench::Error;
 use cedarjit_bench::apps::Answer;
 use cedarjit_bench::client::Client;
@@ -87,7 +88,7 @@ pub(crate) fn run(run: &mut Run) -> Result<(), Error> {
 
 /// Builds an engine and asks it until everything is native, comparing every answer.
 fn build(generated: &Generated, expected: &[Answer]) -> Result<Build, Error> {
-    let builder = generated.builder();
+    let builder = generated.builder().compile(CompileMode::Background);
     let processor = clock::process();
     let start = Instant::now();
     let engine = builder.build()?;
