@@ -78,6 +78,10 @@ fn under_callgrind(app: &App, case: &Case) -> Result<f64, Error> {
         .args([
             "--tool=callgrind",
             "--callgrind-out-file=/dev/null",
+            // As in .ci/valgrind: policies are read on a large stack of their own, and valgrind must
+            // not take the way there for one frame.
+            "--main-stacksize=8388608",
+            "--max-stackframe=4000000",
             // The one function that performs the operations, and what it calls.
             &format!("--toggle-collect=*{}*", case::COUNTED),
         ])
