@@ -200,6 +200,15 @@ pub struct Frame {
     pub action: u64,
     /// The context, a reference to a record.
     pub context: u64,
+    /// What fewer bodies read, and what builtins write.
+    pub rest: *mut FrameRest,
+}
+
+/// The part of a [`Frame`] that is not in every request's own memory: a frame that a request keeps
+/// should be small, so that those of many requests stay in the cache.
+#[derive(Debug)]
+#[repr(C)]
+pub struct FrameRest {
     /// The attribute table, of [`AttrEntry`] values.
     pub attr_table: *const u32,
     /// How many columns the attribute table has.
@@ -331,6 +340,8 @@ mod tests {
         assert_eq!(offset_of!(Frame, context_slots), 16 + 7 * word);
         assert_eq!(offset_of!(Frame, headers), 16 + 8 * word);
         assert_eq!(offset_of!(Frame, action), 16 + 10 * word);
+        assert_eq!(offset_of!(Frame, rest), 32 + 10 * word);
+        assert_eq!(offset_of!(FrameRest, attr_stride), word);
         assert_eq!(size_of::<ValuePair>(), 16);
         assert_eq!(offset_of!(ValuePair, word), 8);
     }

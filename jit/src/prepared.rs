@@ -6,7 +6,7 @@
 
 use crate::session::FusedOutcomes;
 use crate::unit::FusedFunction;
-use cedarjit_ir::abi::{AncestorBucket, EntityHeader, Frame, ValuePair};
+use cedarjit_ir::abi::{AncestorBucket, EntityHeader, Frame, FrameRest, ValuePair};
 use cedarjit_ir::heap::{Heap, HeapRef, SPACES, Space};
 use cedarjit_ir::ids::EntityId;
 use std::ptr;
@@ -83,14 +83,22 @@ pub struct RequestParts<'a> {
 #[repr(C)]
 pub struct PreparedFrame {
     /// First, where whoever holds the whole has it in the same cache line. Its pointers are valid
-    /// unless that to the principal's header is null: they lead into the memory that `store`
-    /// shares or into the vectors below.
+    /// unless that to the principal's header is null: they lead into the vectors of `memory`.
     frame: Frame,
+    memory: Box<FrameMemory>,
+}
+
+/// What a prepared frame leads to.
+#[derive(Debug)]
+struct FrameMemory {
     store: Arc<StoreMemory>,
     context_slots: Vec<ValuePair>,
     local_headers: Vec<EntityHeader>,
     /// The words of the request's heap.
     heap: Vec<u64>,
+    /// One element. The frame points to it, and a vector, unlike a box, does not claim to be the
+    /// only way to what it owns.
+    rest: Vec<FrameRest>,
 }
 
 // SAFETY: the pointers lead into memory that the frame owns or shares through an `Arc`, all of it
@@ -102,10 +110,11 @@ unsafe impl Sync for PreparedFrame {}
 impl Clone for PreparedFrame {
     /// A frame for the same request, which points into vectors of its own.
     fn clone(&self) -> Self {
-        let mut clone = Self::new(Arc::clone(&self.store));
-        clone.context_slots.clone_from(&self.context_slots);
-        clone.local_headers.clone_from(&self.local_headers);
-        clone.heap.clone_from(&self.heap);
+        let mut clone = Self::new(Arc::clone(&self.memory.store));
+        let (memory, own) = (&mut clone.memory, &self.memory);
+        memory.context_slots.clone_from(&own.context_slots);
+        memory.local_headers.clone_from(&own.local_headers);
+        memory.heap.clone_from(&own.heap);
         if !self.frame.principal_header.is_null() {
             let Frame {
                 principal,
@@ -125,6 +134,17 @@ impl Clone for PreparedFrame {
 impl PreparedFrame {
     /// A frame that is not prepared for any request.
     pub fn new(store: Arc<StoreMemory>) -> Self {
+        let rest = FrameRest {
+            attr_table: store.attr_table.as_ptr(),
+            attr_stride: store.attr_stride as u64,
+            attr_shapes: store.attr_shapes() as u64,
+            attr_complete: u64::from(store.attr_complete),
+            builtins: ptr::null(),
+            host: ptr::null_mut(),
+            result_tag: 0,
+            result_word: 0,
+            broken: 0,
+        };
         Self {
             frame: Frame {
                 principal: 0,
@@ -138,26 +158,16 @@ impl PreparedFrame {
                 headers: [store.headers.as_ptr(), ptr::null()],
                 action: 0,
                 context: 0,
-                attr_table: store.attr_table.as_ptr(),
-                attr_stride: store.attr_stride as u64,
-                attr_shapes: store.attr_shapes() as u64,
-                attr_complete: u64::from(store.attr_complete),
-                builtins: ptr::null(),
-                host: ptr::null_mut(),
-                result_tag: 0,
-                result_word: 0,
-                broken: 0,
+                rest: ptr::null_mut(),
             },
-            store,
-            context_slots: Vec::new(),
-            local_headers: Vec::new(),
-            heap: Vec::new(),
+            memory: Box::new(FrameMemory {
+                store,
+                context_slots: Vec::new(),
+                local_headers: Vec::new(),
+                heap: Vec::new(),
+                rest: vec![rest],
+            }),
         }
-    }
-
-    /// The memory that the frame leads to.
-    pub fn store(&self) -> &Arc<StoreMemory> {
-        &self.store
     }
 
     /// Forgets the request.
@@ -170,12 +180,13 @@ impl PreparedFrame {
     /// A request that names entities which neither it nor the store has cannot be prepared.
     pub fn prepare(&mut self, parts: RequestParts<'_>) {
         self.clear();
-        self.context_slots.clear();
-        self.context_slots.extend_from_slice(parts.context_slots);
-        self.local_headers.clear();
-        self.local_headers.extend_from_slice(parts.local_headers);
-        self.heap.clear();
-        self.heap.extend_from_slice(parts.heap.words());
+        let memory = &mut *self.memory;
+        memory.context_slots.clear();
+        memory.context_slots.extend_from_slice(parts.context_slots);
+        memory.local_headers.clear();
+        memory.local_headers.extend_from_slice(parts.local_headers);
+        memory.heap.clear();
+        memory.heap.extend_from_slice(parts.heap.words());
         if parts.heap.space() == Space::Request {
             let ids = [parts.principal, parts.action, parts.resource];
             // Where that cannot be, the request is evaluated in a session.
@@ -185,9 +196,15 @@ impl PreparedFrame {
 
     /// Points the frame into the vectors, if everything that it starts from leads somewhere.
     fn point(&mut self, ids: [EntityId; 3], context: HeapRef) -> Option<()> {
-        let store = &*self.store;
+        let FrameMemory {
+            store,
+            context_slots,
+            local_headers,
+            heap: own,
+            rest,
+        } = &mut *self.memory;
         let header = |id: EntityId| match id.is_local() {
-            true => self.local_headers.get(id.local_index()),
+            true => local_headers.get(id.local_index()),
             false => store.headers.get(id.index()),
         };
         let [principal, action, resource] = ids;
@@ -195,7 +212,7 @@ impl PreparedFrame {
         store.ancestors.first()?;
         let heap = match context.space() {
             0 => store.heap.words(),
-            2 => &self.heap,
+            2 => own.as_slice(),
             _ => return None,
         };
         heap.get(context.offset()).filter(|_| context.is_some())?;
@@ -206,9 +223,10 @@ impl PreparedFrame {
         frame.action = u64::from(action.0);
         frame.resource = u64::from(resource.0);
         frame.context = u64::from(context.0);
-        frame.context_slots = self.context_slots.as_ptr();
-        frame.heaps[Space::Request as usize] = self.heap.as_ptr();
-        frame.headers[1] = self.local_headers.as_ptr();
+        frame.context_slots = context_slots.as_ptr();
+        frame.heaps[Space::Request as usize] = own.as_ptr();
+        frame.headers[1] = local_headers.as_ptr();
+        frame.rest = rest.as_mut_ptr();
         Some(())
     }
 

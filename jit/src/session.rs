@@ -7,7 +7,9 @@
 
 use crate::host::Host;
 use crate::unit::{Function, FusedFunction};
-use cedarjit_ir::abi::{AncestorBucket, Builtin, EntityHeader, Frame, Outcome, ValuePair};
+use cedarjit_ir::abi::{
+    AncestorBucket, Builtin, EntityHeader, Frame, FrameRest, Outcome, ValuePair,
+};
 use cedarjit_ir::ext::ExtFn;
 use cedarjit_ir::heap::{Heap, HeapRef, Space};
 use cedarjit_ir::ids::{EntityId, PatternId, ShapeId, StrId};
@@ -79,6 +81,8 @@ impl FrameParts<'_> {
 /// or be freed while code runs.
 pub struct Session<'a, H: Host> {
     frame: Frame,
+    /// Where the frame's `rest` leads while code runs.
+    rest: FrameRest,
     lives: PhantomData<(FrameParts<'a>, &'a mut H)>,
 }
 
@@ -102,8 +106,6 @@ impl<'a, H: Host> Session<'a, H> {
             .unwrap_or(0);
         Some(Session {
             frame: Frame {
-                builtins: const { &Shims::<H>::TABLE }.as_ptr(),
-                host: std::ptr::from_mut(host).cast::<c_void>(),
                 heaps: [global, global, request, scratch],
                 headers: [parts.headers.as_ptr(), parts.local_headers.as_ptr()],
                 principal_header,
@@ -113,11 +115,16 @@ impl<'a, H: Host> Session<'a, H> {
                 resource: u64::from(parts.resource.0),
                 context: u64::from(parts.context.0),
                 context_slots: parts.context_slots.as_ptr(),
+                ancestors: parts.ancestors.as_ptr(),
+                rest: std::ptr::null_mut(),
+            },
+            rest: FrameRest {
                 attr_table: parts.attr_table.as_ptr(),
                 attr_stride: parts.attr_stride as u64,
                 attr_shapes: shapes as u64,
                 attr_complete: u64::from(parts.attr_complete),
-                ancestors: parts.ancestors.as_ptr(),
+                builtins: const { &Shims::<H>::TABLE }.as_ptr(),
+                host: std::ptr::from_mut(host).cast::<c_void>(),
                 result_tag: 0,
                 result_word: 0,
                 broken: 0,
@@ -136,6 +143,7 @@ impl<'a, H: Host> Session<'a, H> {
             return None;
         }
         let code = function.entry();
+        self.frame.rest = &raw mut self.rest;
         // SAFETY: `code` is the entry of a body that this crate compiled with exactly this
         // signature, and its memory lives as long as `function`. The frame's pointers were made in
         // `new` from borrows that live as long as `self`, except the scratch base, which every
@@ -144,8 +152,8 @@ impl<'a, H: Host> Session<'a, H> {
         // entries that are checked against the table's size. The constants table has at least as
         // many words as the body reads, checked above.
         let outcome = unsafe { code(&raw mut self.frame, consts.as_ptr()) };
-        if self.frame.broken != 0 {
-            self.frame.broken = 0;
+        if self.rest.broken != 0 {
+            self.rest.broken = 0;
             return None;
         }
         Some(match outcome {
@@ -162,13 +170,14 @@ impl<'a, H: Host> Session<'a, H> {
     #[inline]
     pub fn run_fused(&mut self, function: &FusedFunction) -> Option<FusedOutcomes> {
         let code = function.entry();
+        self.frame.rest = &raw mut self.rest;
         let mut failed = 0;
         // SAFETY: as in `run`, but for constants: `Compiler::fuse` made sure that the policies had
         // theirs when they became part of the code. Attributes at fixed places are where the
         // caller's facts say.
         let satisfied = unsafe { code(&raw mut self.frame, &raw mut failed) };
-        if self.frame.broken != 0 {
-            self.frame.broken = 0;
+        if self.rest.broken != 0 {
+            self.rest.broken = 0;
             return None;
         }
         FusedOutcomes::new(satisfied, failed)
@@ -206,24 +215,26 @@ const FAILED_BOOL: u64 = 2;
 #[inline]
 unsafe fn with_host<H: Host>(
     frame: *mut Frame,
-    body: impl FnOnce(&mut H, &mut Frame) -> u64,
+    body: impl FnOnce(&mut H, &mut FrameRest) -> u64,
 ) -> u64 {
     // SAFETY: the frame is the running session's, alive for the whole call, and generated code
     // does not touch it while it waits for the shim.
     let frame = unsafe { &mut *frame };
+    // SAFETY: as above; `run` and `run_fused` lead the frame to the session's own other part.
+    let rest = unsafe { &mut *frame.rest };
     // SAFETY: the session holds the only borrow of the host, as long as it lives, and lends it
     // to one shim at a time: shims do not call generated code.
-    let host = unsafe { &mut *frame.host.cast::<H>() };
-    let result = catch_unwind(AssertUnwindSafe(|| body(host, frame)));
+    let host = unsafe { &mut *rest.host.cast::<H>() };
+    let result = catch_unwind(AssertUnwindSafe(|| body(host, rest)));
     frame.heaps[Space::Scratch as usize] = host.scratch().words().as_ptr();
     result.unwrap_or_else(|_| {
-        frame.broken = 1;
+        rest.broken = 1;
         0
     })
 }
 
 #[inline]
-fn give(frame: &mut Frame, value: Option<Value>) -> u64 {
+fn give(frame: &mut FrameRest, value: Option<Value>) -> u64 {
     match value {
         Some(value) => {
             frame.result_tag = value.tag as u64;
@@ -266,7 +277,7 @@ unsafe fn pairs<'a>(address: u64, count: u64) -> &'a [ValuePair] {
 macro_rules! shims {
     ($($name:ident($($arg:ident),*) = |$host:ident, $frame:ident| $body:expr;)*) => {$(
         unsafe extern "C" fn $name<H: Host>(frame: *mut Frame, $($arg: u64),*) -> u64 {
-            let body = |$host: &mut H, $frame: &mut Frame| -> u64 { $body };
+            let body = |$host: &mut H, $frame: &mut FrameRest| -> u64 { $body };
             // SAFETY: generated code passes on the frame that its session called it with.
             unsafe { with_host::<H>(frame, body) }
         }

@@ -57,6 +57,12 @@ pub struct BoundRequest {
     pub(crate) bucket: Option<u32>,
     /// For the bucket's fused code.
     pub(crate) frame: PreparedFrame,
+    pub(crate) details: Box<Details>,
+}
+
+/// What fused code does not read of a request.
+#[derive(Clone, Debug)]
+pub(crate) struct Details {
     pub(crate) values: RequestValues,
     /// The context attributes that policies read, by slot.
     pub(crate) context_slots: Vec<ValuePair>,
@@ -218,12 +224,14 @@ impl Snapshot {
 impl BoundRequest {
     fn about_nobody(snapshot: Arc<Snapshot>) -> Self {
         Self {
-            values: RequestValues::unbound(&snapshot.interner),
+            details: Box::new(Details {
+                values: RequestValues::unbound(&snapshot.interner),
+                context_slots: Vec::new(),
+                validated: false,
+            }),
             bucket: None,
             frame: PreparedFrame::new(Arc::clone(snapshot.store.memory())),
             snapshot,
-            context_slots: Vec::new(),
-            validated: false,
         }
     }
 
@@ -233,26 +241,26 @@ impl BoundRequest {
     }
 
     pub(crate) fn context_ref(&self) -> HeapRef {
-        self.values.context().as_heap_ref()
+        self.details.values.context().as_heap_ref()
     }
 
     fn clear(&mut self) {
-        self.values.clear(&self.snapshot.interner);
+        self.details.values.clear(&self.snapshot.interner);
         self.bucket = None;
         self.frame.clear();
     }
 
     /// Prepares for evaluation; to be called whenever a part of the request has changed.
     fn seal(&mut self) {
-        self.bucket = self.snapshot.bucket(&self.values);
+        self.bucket = self.snapshot.bucket(&self.details.values);
         self.frame.prepare(RequestParts {
-            principal: self.values.principal(),
-            action: self.values.action(),
-            resource: self.values.resource(),
-            context: self.values.context().as_heap_ref(),
-            context_slots: &self.context_slots,
-            local_headers: self.values.local_headers(),
-            heap: self.values.heap(),
+            principal: self.details.values.principal(),
+            action: self.details.values.action(),
+            resource: self.details.values.resource(),
+            context: self.details.values.context().as_heap_ref(),
+            context_slots: &self.details.context_slots,
+            local_headers: self.details.values.local_headers(),
+            heap: self.details.values.heap(),
         });
     }
 
@@ -265,7 +273,7 @@ impl BoundRequest {
         work: &mut Work,
     ) -> Result<(), RequestError> {
         self.clear();
-        self.validated = validate;
+        self.details.validated = validate;
         if self.bind_plain(uids, context, validate, work).is_some() {
             self.fill_context_slots();
             self.seal();
@@ -288,7 +296,14 @@ impl BoundRequest {
             check_context(json).ok()?;
         }
         let ground = self.snapshot.ground()?;
-        bind_plain(&mut self.values, ground, uids, context, validate, work)
+        bind_plain(
+            &mut self.details.values,
+            ground,
+            uids,
+            context,
+            validate,
+            work,
+        )
     }
 
     /// What cedar-policy makes of a request.
@@ -315,7 +330,7 @@ impl BoundRequest {
         let Snapshot {
             interner, store, ..
         } = &*self.snapshot;
-        if let Err(error) = self.values.read(request, interner, store) {
+        if let Err(error) = self.details.values.read(request, interner, store) {
             self.clear();
             return Err(error);
         }
@@ -333,7 +348,7 @@ impl BoundRequest {
     /// snapshot. The request is then as it was.
     pub fn set_principal(&mut self, principal: EntityHandle) -> Result<(), RequestError> {
         let id = self.exchange(RequestPart::Principal, principal)?;
-        self.values.set_principal(id);
+        self.details.values.set_principal(id);
         self.seal();
         Ok(())
     }
@@ -347,7 +362,7 @@ impl BoundRequest {
     /// snapshot. The request is then as it was.
     pub fn set_resource(&mut self, resource: EntityHandle) -> Result<(), RequestError> {
         let id = self.exchange(RequestPart::Resource, resource)?;
-        self.values.set_resource(id);
+        self.details.values.set_resource(id);
         self.seal();
         Ok(())
     }
@@ -356,7 +371,7 @@ impl BoundRequest {
     fn exchange(&self, part: RequestPart, handle: EntityHandle) -> Result<EntityId, RequestError> {
         let id = handle.id(&self.snapshot.interner);
         let id = id.ok_or(RequestError::Handle(part))?;
-        if let Some(schema) = self.snapshot.schema().filter(|_| self.validated)
+        if let Some(schema) = self.snapshot.schema().filter(|_| self.details.validated)
             && !self.certainly_fits(part, id)
             && !(part == RequestPart::Principal && planted(Fault::ExchangedWithoutValidation))
         {
@@ -368,7 +383,7 @@ impl BoundRequest {
     /// Whether the schema's rules say that this entity may be this part of the request.
     fn certainly_fits(&self, part: RequestPart, id: EntityId) -> bool {
         let rules = self.snapshot.rules.as_ref();
-        let rules = rules.and_then(|rules| rules.action(self.values.action()));
+        let rules = rules.and_then(|rules| rules.action(self.details.values.action()));
         let applicable = rules.map(|rules| match part {
             RequestPart::Principal => &rules.principals,
             _ => &rules.resources,
@@ -387,10 +402,10 @@ impl BoundRequest {
         schema: &Schema,
     ) -> Result<(), RequestError> {
         let (principal, resource) = match part {
-            RequestPart::Principal => (id, self.values.resource()),
-            _ => (self.values.principal(), id),
+            RequestPart::Principal => (id, self.details.values.resource()),
+            _ => (self.details.values.principal(), id),
         };
-        let uids = [principal, self.values.action(), resource].map(|id| self.uid(id));
+        let uids = [principal, self.details.values.action(), resource].map(|id| self.uid(id));
         let [Some(principal), Some(action), Some(resource)] = uids else {
             return Err(RequestError::Handle(part));
         };
@@ -408,7 +423,7 @@ impl BoundRequest {
     /// The uid of an entity of this request.
     fn uid(&self, id: EntityId) -> Option<EntityUid> {
         let interner = &self.snapshot.interner;
-        let names = self.values.local();
+        let names = self.details.values.local();
         let (ty, eid) = names.entity(interner, id)?;
         uid_of_names(names.str(interner, ty.name()), names.str(interner, eid))
     }
@@ -416,11 +431,13 @@ impl BoundRequest {
     /// Puts each context attribute that policies read into its slot.
     fn fill_context_slots(&mut self) {
         let Self {
-            snapshot,
+            snapshot, details, ..
+        } = self;
+        let Details {
             values,
             context_slots: slots,
             ..
-        } = self;
+        } = &mut **details;
         let columns = &snapshot.columns;
         if !planted(Fault::StaleContextSlots) {
             slots.clear();

@@ -118,7 +118,7 @@ impl BoundRequest {
         ValueContext {
             interner: &self.snapshot.interner,
             store: &self.snapshot.store,
-            request: &self.values,
+            request: &self.details.values,
             scratch,
         }
     }
@@ -271,7 +271,7 @@ impl BoundRequest {
         match index {
             Some(index) if mode.indexed => index.candidates(self.query(), visit),
             _ => {
-                let action = self.values.action();
+                let action = self.details.values.action();
                 for (i, policy) in table.policies().iter().enumerate() {
                     if action_matches(&policy.policy.action, action, store) {
                         visit(PolicyIndex::from_index(i));
@@ -284,11 +284,11 @@ impl BoundRequest {
     #[inline]
     fn query(&self) -> Query<'_> {
         Query {
-            principal: self.values.principal(),
-            action: self.values.action(),
-            resource: self.values.resource(),
+            principal: self.details.values.principal(),
+            action: self.details.values.action(),
+            resource: self.details.values.resource(),
             store: &self.snapshot.store,
-            local_headers: self.values.local_headers(),
+            local_headers: self.details.values.local_headers(),
         }
     }
 
@@ -298,14 +298,14 @@ impl BoundRequest {
         let store = self.snapshot.store.memory();
         FrameParts {
             global: &store.heap,
-            request: self.values.heap(),
+            request: self.details.values.heap(),
             headers: &store.headers,
-            local_headers: self.values.local_headers(),
-            principal: self.values.principal(),
-            action: self.values.action(),
-            resource: self.values.resource(),
+            local_headers: self.details.values.local_headers(),
+            principal: self.details.values.principal(),
+            action: self.details.values.action(),
+            resource: self.details.values.resource(),
             context: self.context_ref(),
-            context_slots: &self.context_slots,
+            context_slots: &self.details.context_slots,
             attr_table: &store.attr_table,
             attr_stride: store.attr_stride,
             attr_complete: store.attr_complete,

@@ -42,7 +42,9 @@ impl StoreFacts {
             scratch: heap,
         };
         for header in store.headers() {
-            let Some(record) = heaps.object(HeapRef(header.attrs)) else {
+            // A missing entity has no record, and the word where its would be is none.
+            let record = HeapRef(header.attrs);
+            let Some(record) = heaps.object(record).filter(|_| record.is_some()) else {
                 continue;
             };
             let shape = ShapeId(header.shape);

@@ -4,7 +4,7 @@ use super::known::Known;
 use super::{
     Emitter, Operand, PAIR_SIZE, RecordPlace, TagOf, arg, checked_memory, constant_memory,
 };
-use cedarjit_ir::abi::{AttrEntry, Builtin, EntityHeader, Frame};
+use cedarjit_ir::abi::{AttrEntry, Builtin, EntityHeader, Frame, FrameRest};
 use cedarjit_ir::expr::{Op, Var};
 use cedarjit_ir::fault::{Fault, planted};
 use cedarjit_ir::ids::{AttrId, NodeId};
@@ -208,7 +208,7 @@ impl Emitter<'_, '_> {
         search: Block,
         absent: Block,
     ) -> Value {
-        let shapes = self.frame_field(I64, offset_of!(Frame, attr_shapes));
+        let shapes = self.rest_field(I64, offset_of!(FrameRest, attr_shapes));
         let covered = self
             .b
             .ins()
@@ -216,18 +216,18 @@ impl Emitter<'_, '_> {
         let in_table = self.b.create_block();
         self.b.ins().brif(covered, in_table, &[], search, &[]);
         self.b.switch_to_block(in_table);
-        let stride = self.frame_field(I64, offset_of!(Frame, attr_stride));
+        let stride = self.rest_field(I64, offset_of!(FrameRest, attr_stride));
         let row = self.b.ins().imul(place.shape, stride);
         let index = self.add_const(row, i64::from(column.0));
         let offset = self.shift_left(index, 2);
-        let table = self.frame_field(self.pointer, offset_of!(Frame, attr_table));
+        let table = self.rest_field(self.pointer, offset_of!(FrameRest, attr_table));
         let address = self.b.ins().iadd(table, offset);
         let entry = self.b.ins().load(I32, checked_memory(), address, 0);
         let entry = self.b.ins().uextend(I64, entry);
         let (present, missing) = (self.b.create_block(), self.b.create_block());
         self.b.ins().brif(entry, present, &[], missing, &[]);
         self.b.switch_to_block(missing);
-        let complete = self.frame_field(I64, offset_of!(Frame, attr_complete));
+        let complete = self.rest_field(I64, offset_of!(FrameRest, attr_complete));
         self.b.ins().brif(complete, absent, &[], search, &[]);
         self.b.switch_to_block(present);
         entry

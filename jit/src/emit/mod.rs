@@ -18,7 +18,7 @@ pub use fuse::{FusedPolicy, MAX_FUSED};
 pub use known::{Attribute, Facts, Subject, Values};
 
 use crate::unit::CompileError;
-use cedarjit_ir::abi::{Builtin, EntityHeader, Frame, Outcome, Returns};
+use cedarjit_ir::abi::{Builtin, EntityHeader, Frame, FrameRest, Outcome, Returns};
 use cedarjit_ir::expr::{BinaryOp, Body, Op, Type as IrType, Var};
 use cedarjit_ir::heap::OFFSET_BITS;
 use cedarjit_ir::ids::{AttrId, ConstId, NodeId, ShapeId, StrId};
@@ -321,6 +321,14 @@ impl Emitter<'_, '_> {
             .load(ty, constant_memory(), frame, offset as i32)
     }
 
+    /// Loads a field of the frame's other part that builtins do not change.
+    fn rest_field(&mut self, ty: Type, offset: usize) -> Value {
+        let rest = self.frame_field(self.pointer, offset_of!(Frame, rest));
+        self.b
+            .ins()
+            .load(ty, constant_memory(), rest, offset as i32)
+    }
+
     /// The address of the `index`-th of an array of 8-byte words.
     fn word_address(&mut self, base: Value, index: Value) -> Value {
         let offset = self.shift_left(index, 3);
@@ -535,7 +543,7 @@ impl Emitter<'_, '_> {
     fn call(&mut self, builtin: Builtin, args: &[Value]) -> Value {
         debug_assert_eq!(args.len(), builtin.arity());
         let signature = self.builtin_signature(args.len());
-        let table = self.frame_field(self.pointer, offset_of!(Frame, builtins));
+        let table = self.rest_field(self.pointer, offset_of!(FrameRest, builtins));
         let offset = (builtin as usize * self.pointer.bytes() as usize) as i32;
         let code = self
             .b
@@ -577,17 +585,17 @@ impl Emitter<'_, '_> {
         debug_assert_eq!(builtin.returns(), Returns::FallibleValue);
         let ok = self.call(builtin, args);
         self.require(ok);
-        let frame = self.frame;
+        let rest = self.frame_field(self.pointer, offset_of!(Frame, rest));
         let mut load = |offset: usize| {
             self.b
                 .ins()
-                .load(I64, MemFlagsData::trusted(), frame, offset as i32)
+                .load(I64, MemFlagsData::trusted(), rest, offset as i32)
         };
-        let word = load(offset_of!(Frame, result_word));
+        let word = load(offset_of!(FrameRest, result_word));
         match tag {
             Some(tag) => Operand::known(tag, word),
             None => Operand {
-                tag: TagOf::Computed(load(offset_of!(Frame, result_tag))),
+                tag: TagOf::Computed(load(offset_of!(FrameRest, result_tag))),
                 word,
             },
         }

@@ -99,15 +99,15 @@ fn seen(request: &BoundRequest) -> Bound {
     let values = ValueContext {
         interner: &snapshot.interner,
         store: &snapshot.store,
-        request: &request.values,
+        request: &request.details.values,
         scratch: &mut scratch,
     };
     let uids = [
-        request.values.principal(),
-        request.values.action(),
-        request.values.resource(),
+        request.details.values.principal(),
+        request.details.values.action(),
+        request.details.values.resource(),
     ];
-    let slots = request.context_slots.iter().map(|pair| {
+    let slots = request.details.context_slots.iter().map(|pair| {
         let tag = cedarjit_ir::value::Tag::from_u8(pair.tag as u8).expect("a tag");
         values.text(cedarjit_ir::value::Value {
             tag,
@@ -126,8 +126,8 @@ fn seen(request: &BoundRequest) -> Bound {
         uids: uids.map(|id| values.uid_text(id)),
         local: uids.map(EntityId::is_local),
         types: uids.map(|id| values.str(values.entity_type(id).name()).to_owned()),
-        context: values.text(request.values.context()),
-        global: request.values.context().as_heap_ref().space() == 0,
+        context: values.text(request.details.values.context()),
+        global: request.details.values.context().as_heap_ref().space() == 0,
         slots,
         failed,
     }
@@ -352,7 +352,7 @@ fn a_failed_request_leaves_nothing_behind() {
         .bind(principal, action, resource, "{", true)
         .unwrap_err();
     let nobody = &binder.request;
-    assert_eq!(nobody.values.local().entities(), []);
+    assert_eq!(nobody.details.values.local().entities(), []);
     assert_eq!(nobody.evaluate(&mut scratch).reasons().count(), 0);
     assert_eq!(nobody.evaluate_unindexed(&mut scratch).reasons().count(), 0);
 }
