@@ -18,6 +18,8 @@ pub struct Answer {
     pub reasons: BTreeSet<String>,
     /// Why policies failed, by id of the policy.
     pub errors: BTreeMap<String, Failure>,
+    /// The decision is all there is: whoever gave it found out no more.
+    pub decision_only: bool,
 }
 
 /// Why a policy failed.
@@ -106,6 +108,7 @@ impl From<&Response> for Answer {
             decision: response.decision(),
             reasons: response.diagnostics().reason().map(raw).collect(),
             errors: errors.collect(),
+            decision_only: false,
         }
     }
 }
@@ -123,6 +126,7 @@ impl From<Evaluation<'_>> for Answer {
             decision: evaluation.decision(),
             reasons: evaluation.reasons().map(str::to_owned).collect(),
             errors: errors.collect(),
+            decision_only: false,
         }
     }
 }
@@ -161,6 +165,7 @@ impl From<Given<'_>> for Verdict {
                 decision,
                 reasons: BTreeSet::new(),
                 errors: BTreeMap::new(),
+                decision_only: true,
             }),
             Given::Refused(error) => Err(error),
         }
