@@ -166,7 +166,8 @@ fn wrong_answers_are_reported() {
         Suite::open(&write_archive("wrong.tar.gz", &files)).unwrap(),
         &Selection::default(),
     );
-    assert_eq!(report.mismatches.len(), 3 * modes());
+    // Of two only the reasons or the failing policies are wrong, which a decision alone does not tell.
+    assert_eq!(report.mismatches.len(), 3 * modes() - 2);
     for mismatch in &report.mismatches {
         assert!(
             matches!(mismatch.kind, MismatchKind::Answer { .. }),
