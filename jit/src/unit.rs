@@ -366,6 +366,11 @@ impl FusedFunction {
         self.entry
     }
 
+    /// Where the code is, to tell functions apart.
+    pub fn address(&self) -> usize {
+        self.entry as usize
+    }
+
     /// Whether the code calls builtins.
     #[inline]
     pub fn calls_builtins(&self) -> bool {

@@ -152,6 +152,7 @@ impl BoundRequest {
         if let Some(fused) = self.fused()
             && let Some(outcomes) = self.frame.run(&fused.function)
         {
+            let outcomes = fused.restrict(outcomes);
             let forbidden = outcomes.satisfied & !fused.permits != 0;
             let scoped = self
                 .snapshot
@@ -320,6 +321,7 @@ impl BoundRequest {
         match (self.frame.run(&fused.function), index.filter(scoped)) {
             (Some(outcomes), None) => {
                 scratch.outcomes.clear();
+                let outcomes = fused.restrict(outcomes);
                 scratch.outcomes.set_fused(outcomes, fused.permits);
                 Evaluation {
                     request: self,
@@ -352,6 +354,7 @@ impl BoundRequest {
             return self.evaluate_unfused(scratch);
         };
         scratch.outcomes.clear();
+        let fused_outcomes = fused.restrict(fused_outcomes);
         scratch.outcomes.set_fused(fused_outcomes, fused.permits);
         if let Some(index) = index {
             let (outcomes, pending) = (&mut scratch.outcomes, &mut scratch.interpret);

@@ -154,6 +154,24 @@ impl ScopeIndex {
         any.iter().chain(own).copied()
     }
 
+    /// All policies that are posted under actions alone, or under nothing, in ascending order; `None`
+    /// if there are more than `most`. O(actions that policies name).
+    pub(crate) fn all_unscoped(&self, most: usize) -> Option<Vec<PolicyIndex>> {
+        let mut all: Vec<PolicyIndex> = Vec::new();
+        let alone = self.actions.iter().map(|action| action.alone);
+        for range in std::iter::once(self.any_action).chain(alone) {
+            for policy in range.of(&self.postings) {
+                if let Err(place) = all.binary_search(policy) {
+                    all.insert(place, *policy);
+                }
+                if all.len() > most {
+                    return None;
+                }
+            }
+        }
+        Some(all)
+    }
+
     #[inline]
     fn action(&self, action: EntityId) -> Action {
         let place = action.index().wrapping_sub(self.first_action);

@@ -142,9 +142,9 @@ pub(crate) fn fill_attr_table(columns: &Columns, store: &mut Store) {
     let stride = columns.attrs.len();
     let mut entries = Vec::new();
     let mut complete = true;
-    if stride != 0 {
+    if let Some(most) = MAX_TABLE_ENTRIES.checked_div(stride) {
         let shapes = store.shapes();
-        let covered = shapes.len().min(MAX_TABLE_ENTRIES / stride);
+        let covered = shapes.len().min(most);
         entries = vec![AttrEntry::NONE.0; covered * stride];
         for (i, row) in entries.chunks_exact_mut(stride).enumerate() {
             complete &= fill_row(columns, shapes.attrs(ShapeId::from_index(i)), row);
