@@ -48,6 +48,17 @@ impl StringTable {
         self.bytes.get(start..end).unwrap_or("")
     }
 
+    /// As [`get`](Self::get), in bytes.
+    #[inline]
+    fn bytes(&self, index: usize) -> &[u8] {
+        let end = self.ends.get(index).copied().unwrap_or(0);
+        let start = match index {
+            0 => 0,
+            _ => self.ends.get(index - 1).copied().unwrap_or(end),
+        };
+        self.bytes.as_bytes().get(start..end).unwrap_or_default()
+    }
+
     #[inline]
     fn find(&self, hash: u64, s: &str) -> Option<usize> {
         self.index
@@ -116,10 +127,10 @@ impl EntityTable {
     fn find_text(&self, strings: &StringTable, hash: u64, text: &str) -> Option<usize> {
         let found = self.by_text.find(hash, |&i| {
             let (ty, eid) = self.uids[i as usize];
-            let rest = text.strip_prefix(strings.get(ty.index()));
-            let rest = rest.and_then(|rest| rest.strip_prefix("::\""));
-            let rest = rest.and_then(|rest| rest.strip_prefix(strings.get(eid.index())));
-            rest == Some("\"")
+            let rest = text.as_bytes().strip_prefix(strings.bytes(ty.index()));
+            let rest = rest.and_then(|rest| rest.strip_prefix(b"::\""));
+            let rest = rest.and_then(|rest| rest.strip_suffix(b"\""));
+            rest == Some(strings.bytes(eid.index()))
         });
         found.map(|&i| i as usize)
     }

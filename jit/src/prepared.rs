@@ -186,7 +186,10 @@ impl PreparedFrame {
         memory.local_headers.clear();
         memory.local_headers.extend_from_slice(parts.local_headers);
         memory.heap.clear();
-        memory.heap.extend_from_slice(parts.heap.words());
+        // Nothing refers to the first word of an empty heap.
+        if !parts.heap.is_empty() {
+            memory.heap.extend_from_slice(parts.heap.words());
+        }
         if parts.heap.space() == Space::Request {
             let ids = [parts.principal, parts.action, parts.resource];
             // Where that cannot be, the request is evaluated in a session.

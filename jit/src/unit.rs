@@ -6,7 +6,8 @@
 #![allow(unsafe_code)]
 
 use crate::emit::{
-    Facts, FusedPolicy, Symbols, check_size, emit, emit_fused, fused_signature, signature,
+    Facts, FusedCode, FusedPolicy, Symbols, check_size, emit, emit_fused, fused_signature,
+    signature,
 };
 use cedarjit_ir::abi::Frame;
 use cedarjit_ir::expr::Body;
@@ -183,10 +184,10 @@ impl Compiler {
                 return Err(CompileError::MissingConstants);
             }
         }
-        let mut calls_builtins = false;
+        let mut kind = FusedCode::default();
         let source = |func: &mut ClifFunction, context: &mut FunctionBuilderContext| {
             func.signature = fused_signature(&*self.isa);
-            calls_builtins = emit_fused(policies, symbols, facts, &*self.isa, func, context)?;
+            kind = emit_fused(policies, symbols, facts, &*self.isa, func, context)?;
             Ok(())
         };
         let (codes, unit) = self.define(std::iter::once(source))?;
@@ -194,7 +195,7 @@ impl Compiler {
         Ok(FusedFunction {
             // SAFETY: as in `compile`; `fused_signature` describes `FusedEntry`.
             entry: unsafe { std::mem::transmute::<*const u8, FusedEntry>(code.start) },
-            calls_builtins,
+            kind,
             code_size: code.size,
             _unit: unit,
         })
@@ -353,7 +354,7 @@ impl Function {
 #[derive(Clone, Debug)]
 pub struct FusedFunction {
     entry: FusedEntry,
-    calls_builtins: bool,
+    kind: FusedCode,
     code_size: usize,
     /// Keeps the code's memory.
     _unit: Arc<CodeUnit>,
@@ -374,7 +375,12 @@ impl FusedFunction {
     /// Whether the code calls builtins.
     #[inline]
     pub fn calls_builtins(&self) -> bool {
-        self.calls_builtins
+        self.kind.calls_builtins
+    }
+
+    /// Whether the code has no branches: running it takes as long whatever comes out.
+    pub fn is_straight(&self) -> bool {
+        self.kind.straight
     }
 
     /// The size of the machine code, in bytes.

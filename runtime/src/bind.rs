@@ -443,6 +443,9 @@ impl BoundRequest {
             slots.clear();
         }
         slots.resize(columns.context_slots(), ValuePair::ABSENT);
+        if slots.is_empty() {
+            return;
+        }
         let context = values.context();
         debug_assert_eq!(context.tag, Tag::Record);
         let heaps = Heaps {

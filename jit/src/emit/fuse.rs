@@ -32,6 +32,15 @@ pub struct FusedPolicy<'a> {
     pub consts: &'a [u64],
 }
 
+/// What fused code turned out to be.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct FusedCode {
+    /// It calls builtins.
+    pub(crate) calls_builtins: bool,
+    /// It has no branches.
+    pub(crate) straight: bool,
+}
+
 /// The signature of fused code: `(frame, failed) -> satisfied`, a bit for each policy.
 ///
 /// The bits of policies that failed go to where `failed` points. Code that gives up sets all bits of
@@ -44,8 +53,7 @@ pub(crate) fn fused_signature(isa: &dyn TargetIsa) -> Signature {
     signature
 }
 
-/// Writes the CLIF of verified policies into `func`, whose signature is already set. Whether the
-/// code calls builtins.
+/// Writes the CLIF of verified policies into `func`, whose signature is already set.
 pub(crate) fn emit_fused(
     policies: &[FusedPolicy<'_>],
     symbols: &dyn Symbols,
@@ -53,7 +61,7 @@ pub(crate) fn emit_fused(
     isa: &dyn TargetIsa,
     func: &mut ClifFunction,
     context: &mut FunctionBuilderContext,
-) -> Result<bool, CompileError> {
+) -> Result<FusedCode, CompileError> {
     check_fused(policies)?;
     let mut builder = FunctionBuilder::new(func, context);
     let entry = builder.create_block();
@@ -74,12 +82,16 @@ pub(crate) fn emit_fused(
     let give_up = emitter.b.create_block();
     emitter.b.set_cold_block(give_up);
     emitter.give_up = Some(give_up);
+    let mut straight = true;
     for (bit, policy) in policies.iter().enumerate() {
         let known = analyse(policy.body, Some((policy.consts, facts)));
         emitter.start(policy.body, Consts::Words(policy.consts), known);
-        emitter.fused(bit as u32, masks);
+        straight &= emitter.fused(bit as u32, masks);
     }
-    let calls_builtins = emitter.calls_builtins();
+    let code = FusedCode {
+        calls_builtins: emitter.calls_builtins(),
+        straight,
+    };
     let mut builder = emitter.b;
     let failed = builder.use_var(masks.failed);
     builder
@@ -95,7 +107,7 @@ pub(crate) fn emit_fused(
     builder.ins().return_(&[all]);
     builder.seal_all_blocks();
     builder.finalize(isa.frontend_config());
-    Ok(calls_builtins)
+    Ok(code)
 }
 
 fn check_fused(policies: &[FusedPolicy<'_>]) -> Result<(), CompileError> {
@@ -119,19 +131,19 @@ struct Masks {
 }
 
 impl Emitter<'_, '_> {
-    /// Evaluates the body at hand, and goes on in a new block or the same.
-    fn fused(&mut self, bit: u32, masks: Masks) {
+    /// Evaluates the body at hand, and goes on in a new block or the same; whether in the same.
+    fn fused(&mut self, bit: u32, masks: Masks) -> bool {
         let root = self.body.root;
         let known = self.known(root);
         let is_bool = known.values.tag == Some(Tag::Bool);
         if is_bool && known.word == Some(0) {
-            return;
+            return true;
         }
         if is_bool && known.cost.is_some_and(|cost| cost <= MAX_FLAG_COST) {
             let flag = self.word_of(root, Tag::Bool);
             let flag = self.shift_left(flag, i64::from(bit));
             self.add_to(masks.satisfied, flag);
-            return;
+            return true;
         }
         let (satisfied, next) = (self.b.create_block(), self.b.create_block());
         self.branch(root, satisfied, next);
@@ -143,6 +155,7 @@ impl Emitter<'_, '_> {
             self.b.ins().jump(next, &[]);
         }
         self.b.switch_to_block(next);
+        false
     }
 
     fn add_to(&mut self, mask: Variable, flag: cranelift_codegen::ir::Value) {

@@ -31,7 +31,7 @@ use cranelift_codegen::ir::{
 };
 use cranelift_codegen::isa::TargetIsa;
 use cranelift_frontend::{FunctionBuilder, FunctionBuilderContext};
-pub(crate) use fuse::{emit_fused, fused_signature};
+pub(crate) use fuse::{FusedCode, emit_fused, fused_signature};
 use known::{Known, analyse};
 use std::mem::offset_of;
 
