@@ -8,11 +8,7 @@ use std::hint::black_box;
 fn decide(criterion: &mut Criterion) {
     let mut group = criterion.benchmark_group("decide");
     for app in App::all().expect("the applications can be read") {
-        // Without a schema where that is possible: some recorded requests do not fit it.
-        let builder = app.builder(app.actions.is_none());
-        let builder = builder.expect("the application loads");
-        let engine = builder.build().expect("the application compiles");
-        let mut client = Client::new(&engine, false);
+        let mut client = Client::without_schema(&app).expect("the application loads");
         let bound = app.requests.iter().map(|r| client.bind(r));
         let bound: Vec<_> = bound.collect::<Result<_, _>>().expect("requests bind");
         group.throughput(Throughput::Elements(bound.len() as u64));

@@ -1,9 +1,12 @@
-//! Loading, from texts to the first answer: applications, and many links of one template.
+//! Loading, from texts to the first answer: applications, and many links of one template; and of
+//! entities alone, beside cedar-policy.
 
-use cedarjit::EngineBuilder;
+use cedar_policy::{Entities, Schema};
+use cedarjit::{Engine, EngineBuilder};
 use cedarjit_bench::Error;
 use cedarjit_bench::apps::{App, RequestText};
 use cedarjit_bench::client::Client;
+use cedarjit_bench::drive::drive;
 use cedarjit_bench::generate::{Names, links};
 use criterion::{BatchSize, BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
 use std::hint::black_box;
@@ -44,5 +47,29 @@ fn load(criterion: &mut Criterion) {
     group.finish();
 }
 
-criterion_group!(benches, load);
+fn entities(criterion: &mut Criterion) {
+    const COUNT: usize = 10_000;
+    let mut group = criterion.benchmark_group("load");
+    group.sample_size(10);
+    group.throughput(Throughput::Elements(COUNT as u64));
+    let drive = drive(COUNT);
+    let builder = Engine::builder().schema_json(&drive.schema);
+    let builder = builder.entities_json(&drive.entities);
+    group.bench_function(BenchmarkId::new("entities", COUNT), |b| {
+        b.iter_batched(
+            || builder.clone(),
+            |builder| builder.build().expect("the entities load"),
+            BatchSize::LargeInput,
+        );
+    });
+    let schema = Schema::from_json_str(&drive.schema).expect("the schema is right");
+    group.bench_function(BenchmarkId::new("entities by cedar-policy", COUNT), |b| {
+        b.iter_with_large_drop(|| {
+            Entities::from_json_str(&drive.entities, Some(&schema)).expect("the entities load")
+        });
+    });
+    group.finish();
+}
+
+criterion_group!(benches, load, entities);
 criterion_main!(benches);

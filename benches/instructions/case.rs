@@ -20,6 +20,8 @@ enum Operation {
     Bind,
     /// From there to full diagnostics.
     Evaluate,
+    /// From there to the decision alone.
+    Decide,
 }
 
 /// An operation on the requests of an application.
@@ -31,8 +33,8 @@ pub(crate) struct Case {
 
 impl Case {
     /// The cases of an application.
-    pub(crate) fn of(app: &App) -> [Case; 2] {
-        [Operation::Bind, Operation::Evaluate].map(|operation| Case {
+    pub(crate) fn of(app: &App) -> [Case; 3] {
+        [Operation::Bind, Operation::Evaluate, Operation::Decide].map(|operation| Case {
             app: app.name.clone(),
             operation,
         })
@@ -43,6 +45,7 @@ impl Case {
         let operation = match self.operation {
             Operation::Bind => "bind",
             Operation::Evaluate => "evaluate",
+            Operation::Decide => "decide",
         };
         format!("{} {operation}", self.app)
     }
@@ -64,7 +67,7 @@ impl Case {
         let passes = OPERATIONS.div_ceil(requests.len().max(1));
         match case.operation {
             Operation::Bind => bind_counted_by_callgrind(&mut client, &requests, passes),
-            Operation::Evaluate => {
+            Operation::Evaluate | Operation::Decide => {
                 let bound = requests.iter().map(|r| client.bind(r));
                 let bound = bound.collect::<Result<Vec<_>, _>>()?;
                 // Code is fused and the scratch grows to size before anything is counted.
@@ -72,7 +75,11 @@ impl Case {
                     request.warm_up();
                     client.evaluate(request);
                 }
-                evaluate_counted_by_callgrind(&mut client, &bound, passes);
+                if case.operation == Operation::Evaluate {
+                    evaluate_counted_by_callgrind(&mut client, &bound, passes);
+                } else {
+                    decide_counted_by_callgrind(&mut client, &bound, passes);
+                }
             }
         }
         println!("{}", passes * requests.len());
@@ -94,6 +101,15 @@ fn evaluate_counted_by_callgrind(client: &mut Client, bound: &[BoundRequest], pa
     for _ in 0..passes {
         for request in bound {
             client.evaluate(black_box(request));
+        }
+    }
+}
+
+#[inline(never)]
+fn decide_counted_by_callgrind(client: &mut Client, bound: &[BoundRequest], passes: usize) {
+    for _ in 0..passes {
+        for request in bound {
+            black_box(client.decide_bound(black_box(request)));
         }
     }
 }

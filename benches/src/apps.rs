@@ -29,6 +29,14 @@ pub struct RequestText {
     pub context: String,
 }
 
+impl RequestText {
+    /// Principal, action, resource and context.
+    #[inline]
+    pub fn parts(&self) -> [&str; 4] {
+        [&self.principal, &self.action, &self.resource, &self.context]
+    }
+}
+
 /// The answer that cedar-policy gave.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Answer {

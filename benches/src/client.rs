@@ -1,7 +1,7 @@
 //! How the suites ask the engine: the one place that knows the API that is measured.
 
 use crate::Error;
-use crate::apps::{Answer, RequestText};
+use crate::apps::{Answer, App, RequestText};
 use cedar_policy::{Decision, Request};
 use cedarjit::{Binder, BoundRequest, Engine, Evaluation, Scratch, Session};
 use std::hint::black_box;
@@ -26,6 +26,16 @@ impl Client {
         }
     }
 
+    /// Asks an application's engine, without a schema where that is possible: some recorded requests
+    /// do not fit it.
+    ///
+    /// # Errors
+    /// When the application cannot be loaded.
+    pub fn without_schema(app: &App) -> Result<Self, Error> {
+        let engine = app.builder(app.actions.is_none())?.build()?;
+        Ok(Self::new(&engine, false))
+    }
+
     /// From texts to a request that can be evaluated any number of times.
     ///
     /// # Errors
@@ -40,12 +50,7 @@ impl Client {
     /// When the texts are not a request.
     #[inline]
     pub fn rebind(&mut self, request: &RequestText) -> Result<&BoundRequest, Error> {
-        let RequestText {
-            principal,
-            action,
-            resource,
-            context,
-        } = request;
+        let [principal, action, resource, context] = request.parts();
         let bound = self
             .binder
             .bind(principal, action, resource, context, self.validate)?;
@@ -78,12 +83,7 @@ impl Client {
     /// When the texts are not a request.
     #[inline]
     pub fn decide(&mut self, request: &RequestText) -> Result<Decision, Error> {
-        let RequestText {
-            principal,
-            action,
-            resource,
-            context,
-        } = request;
+        let [principal, action, resource, context] = request.parts();
         let validate = self.validate;
         let evaluation = self
             .session

@@ -5,7 +5,9 @@
 
 pub mod apps;
 pub mod client;
+pub mod drive;
 pub mod generate;
+pub mod questions;
 mod random;
 
 /// What goes wrong while a benchmark is set up.

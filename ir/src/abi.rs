@@ -6,15 +6,16 @@
 
 use crate::heap::SPACES;
 use crate::ids::EntityId;
+use crate::shape::EMPTY_SHAPE;
 use crate::value::{Tag, Value};
 use std::ffi::c_void;
 
-/// What the store knows about one entity: half a cache line, found by entity id.
+/// What the store and the scope index know about one entity: a cache line, found by entity id.
 ///
 /// Every interned entity uid has one, whether the entity exists or is only mentioned somewhere,
 /// so that a load through any valid id is safe.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[repr(C)]
+#[repr(C, align(64))]
 pub struct EntityHeader {
     /// Reference to the attribute record in the global heap; 0 if the entity does not exist.
     ///
@@ -28,29 +29,67 @@ pub struct EntityHeader {
     /// One more than the number of the entity's tag block in the store's tag table; 0 if the
     /// entity has no tags.
     pub tags: u32,
-    /// The first of the entity's [`AncestorBucket`]s in the store's table, as an index.
+    /// The first of the entity's buckets in the table of [`Ancestors`](crate::ancestors::Ancestors),
+    /// as an index.
     pub ancestors: u32,
     /// How an ancestor's bucket is found, see [`BucketSearch`].
     pub search: BucketSearch,
     /// The [`bloom_bit`]s of all ancestors, or-ed.
     pub bloom: u64,
+    /// Where the store has the lists of the entity's ancestors and parents; 0 if it has neither.
+    pub lists: u32,
+    /// Where the scope index has the list of what policies name, as principal and as resource,
+    /// among the entity and its ancestors; 0 if they name nothing there.
+    pub named: [u32; 2],
+    /// One more than the number that the scope index has for the entity itself, as principal and
+    /// as resource; 0 if no policy names it there.
+    pub name: [u32; 2],
 }
 
-/// Eight ancestors of an entity, in no order; places without one hold [`NO_ANCESTOR`].
+/// The header of an id that nobody gave out.
+pub static MISSING_ENTITY: EntityHeader = missing_entity(0);
+
+/// The header of an entity of this type that does not exist.
+pub const fn missing_entity(ty: u32) -> EntityHeader {
+    EntityHeader {
+        attrs: 0,
+        shape: EMPTY_SHAPE.0,
+        ty,
+        tags: 0,
+        ancestors: 0,
+        search: BucketSearch::ONE,
+        bloom: 0,
+        lists: 0,
+        named: [0; 2],
+        name: [0; 2],
+    }
+}
+
+/// How many headers are in a page of a [`HeaderTable`](crate::headers::HeaderTable), as a power of
+/// two.
+pub const PAGE_BITS: u32 = 4;
+
+/// How many headers are in a page.
+pub const HEADERS_IN_PAGE: usize = 1 << PAGE_BITS;
+
+/// How many pages are in a directory of a [`HeaderTable`](crate::headers::HeaderTable), as a power
+/// of two.
+pub const DIRECTORY_BITS: u32 = 8;
+
+/// How many pages are in a directory.
+pub const PAGES_IN_DIRECTORY: usize = 1 << DIRECTORY_BITS;
+
+/// How many ids are in a bucket of ancestors, in no order; places without one hold [`NO_ANCESTOR`].
 ///
 /// An entity's buckets are a hash table that is never longer than one bucket to search: two vector
 /// comparisons say whether an id is in it, without a branch.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[repr(C, align(32))]
-pub struct AncestorBucket(pub [u32; 8]);
+pub const BUCKET_IDS: usize = 8;
+
+/// How many bytes a bucket has.
+pub const BUCKET_BYTES: usize = BUCKET_IDS * size_of::<u32>();
 
 /// Fills a bucket's free places; no entity has this id.
 pub const NO_ANCESTOR: u32 = u32::MAX;
-
-impl AncestorBucket {
-    /// A bucket with free places only.
-    pub const EMPTY: AncestorBucket = AncestorBucket([NO_ANCESTOR; 8]);
-}
 
 /// Which of an entity's buckets may hold an ancestor: multiply-shift hashing.
 ///
@@ -189,13 +228,14 @@ pub struct Frame {
     /// The resource's header.
     pub resource_header: *const EntityHeader,
     /// The ancestors of all entities; a header says which buckets are its entity's.
-    pub ancestors: *const AncestorBucket,
+    pub ancestors: *const u32,
     /// The first word of each heap, by the number of its space.
     pub heaps: [*const u64; SPACES],
     /// The context attributes that policies read, by their position in the engine's list.
     pub context_slots: *const ValuePair,
-    /// The headers of the store's entities and of the request's local ones.
-    pub headers: [*const EntityHeader; 2],
+    /// The headers of the store's entities and of the request's local ones: the addresses of
+    /// directories, which are addresses of pages.
+    pub headers: [*const *const *const EntityHeader; 2],
     /// The action's id.
     pub action: u64,
     /// The context, a reference to a record.
@@ -306,8 +346,8 @@ mod tests {
 
     #[test]
     fn entity_header_layout() {
-        assert_eq!(size_of::<EntityHeader>(), 32);
-        assert_eq!(align_of::<EntityHeader>(), 8);
+        assert_eq!(size_of::<EntityHeader>(), 64);
+        assert_eq!(align_of::<EntityHeader>(), 64);
         assert_eq!(offset_of!(EntityHeader, attrs), 0);
         assert_eq!(offset_of!(EntityHeader, shape), 4);
         assert_eq!(offset_of!(EntityHeader, ty), 8);
@@ -319,8 +359,7 @@ mod tests {
 
     #[test]
     fn ancestor_buckets_are_half_a_cache_line() {
-        assert_eq!(size_of::<AncestorBucket>(), 32);
-        assert_eq!(align_of::<AncestorBucket>(), 32);
+        assert_eq!(BUCKET_BYTES, 32);
         for bits in 0..=26 {
             let search = BucketSearch::new(bits, HASH_FACTOR);
             for id in [0, 1, 77, u32::MAX >> 1] {

@@ -97,6 +97,10 @@ faults! {
         /// `principal in E` in the scope gives the principal the type of `E`.
         ScopeInGivesType,
     }
+    "runtime/src/recent.rs" {
+        /// Policies that were removed are there again when tables are built anew.
+        RemovedComeBack,
+    }
     "runtime/src/policies.rs" {
         /// Policies of one shape share their constants if the first is the same.
         ConstantsShared,
@@ -143,6 +147,10 @@ faults! {
         /// `has` on what has no attributes fails.
         HasWithoutAttributes,
     }
+    "jit/src/emit/batch.rs" {
+        /// Where many are decided at a time, a policy that fails counts as satisfied.
+        BatchFailureSatisfies,
+    }
     "runtime/src/native.rs" {
         /// `containsAll` of the empty set is false.
         ContainsAllEmpty,
@@ -162,13 +170,61 @@ faults! {
     "runtime/src/store.rs" {
         /// The Bloom word keeps the lower 32 bits.
         BloomHalf,
-        /// The tags of an entity include those of the one before.
-        TagsOfEntityBefore,
         /// An entity without attributes is stored as if it did not exist.
         EmptyEntityMissing,
+        /// An entity that is replaced keeps its tags.
+        TagsOfReplaced,
+    }
+    "runtime/src/fused.rs" {
+        /// Fused code is kept when entities are not any more what it relies on.
+        StaleFusedCode,
+        /// Fused code is kept when an entity that is a constant of it comes or goes.
+        NamedEntityMoved,
+    }
+    "runtime/src/store/saved.rs" {
+        /// The tags of a saved entity all have the value of the first.
+        SavedTagValue,
+        /// A saved entity without attributes is read as one that does not exist.
+        SavedEmptyMissing,
+    }
+    "runtime/src/saved/policies.rs" {
+        /// A saved link that binds both slots has them exchanged.
+        SavedSlotsExchanged,
+    }
+    "runtime/src/store/tags.rs" {
+        /// The last of an entity's tags is forgotten.
+        LastTagForgotten,
+    }
+    "runtime/src/store/update.rs" {
+        /// What is in an entity that gets other parents keeps its ancestors.
+        DescendantsNotClosed,
+        /// What is in an entity that is removed stays in it.
+        RemovedStaysParent,
+        /// An entity that is replaced stays in the parents that it had.
+        ParentsOfReplaced,
+        /// A transaction that fails leaves its changes to the hierarchy with the next one.
+        FailureKeepsChildren,
+    }
+    "runtime/src/store/hierarchy.rs" {
+        /// What policies name among the ancestors of an entity stays when its ancestors change.
+        NamesOfOldAncestors,
+    }
+    "runtime/src/overlay.rs" {
+        /// What is in an entity that a request brings with other parents keeps its ancestors.
+        OverlayNotClosed,
+        /// The index is asked although what is asked about is in something else than in the store.
+        OverlayAsksIndex,
+        /// An entity that a request brings has no tags.
+        OverlayWithoutTags,
+    }
+    "runtime/src/engine/transaction.rs" {
+        /// A transaction takes effect although a part of it failed, if its closure does not say so.
+        FailedPartForgotten,
+        /// When the schema is replaced, all ancestors of an entity become its parents.
+        SchemaForgetsParents,
     }
     "ir/src/heap.rs" {
-        /// Objects are equal if their first eight words are.
+        /// Objects are equal if their first four words are.
         LongObjectsCollide,
         /// The binary search of a set steps over an element.
         SetSearchStepsOver,
@@ -260,6 +316,16 @@ faults! {
     "runtime/src/evaluate.rs" {
         /// Where fused code ran, policies posted under entities are not visited.
         FusedSkipsScoped,
+    }
+    "runtime/src/query/allowed.rs" {
+        /// A query leaves out the first entity that is allowed of each block but the first.
+        QueryLosesFirst,
+    }
+    "runtime/src/query/decide.rs" {
+        /// Where many are decided at a time, policies posted under the varying entity do not count.
+        BatchSkipsNamed,
+        /// Where many are decided at a time, forbids do not count.
+        BatchIgnoresForbids,
     }
     "runtime/src/outcomes.rs" {
         /// Deciding alone, no forbid is evaluated once a permit is satisfied.

@@ -19,14 +19,22 @@
 //! exactly the attributes of its shape. That, and sets being sorted and without duplicates, is
 //! what makes the stored form canonical.
 
+mod saved;
+#[cfg(test)]
+mod tests;
+
+pub use saved::Objects;
+
 use crate::abi::bloom_bit;
+use crate::arena::{Index, TableMemory, Words};
 use crate::fault::{Fault, planted};
 use crate::ids::{EntityId, ShapeId};
 use crate::interner::CapacityError;
 use crate::value::{Tag, Value};
 use foldhash::quality::RandomState;
-use hashbrown::HashTable;
 use std::hash::{BuildHasher, Hasher};
+use std::mem;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 /// Which heap a reference points into.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -137,12 +145,16 @@ pub struct IpWords {
 }
 
 /// An array of words holding each distinct set, record and IP address once.
+///
+/// Cloning it is O(1): clones share what they have in common, as [`arena`](crate::arena) explains.
 #[derive(Clone, Debug)]
 pub struct Heap {
     space: Space,
-    words: Vec<u64>,
-    index: HashTable<u32>,
+    words: Words,
+    index: Index,
     seed: RandomState,
+    /// Where an object is built, before it is known whether it is new. Empty in between.
+    object: Vec<u64>,
 }
 
 impl Heap {
@@ -151,12 +163,21 @@ impl Heap {
 
     /// An empty heap for `space`.
     pub fn new(space: Space) -> Self {
-        Self {
+        let mut heap = Self {
             space,
-            // Word 0 is taken so that offset 0 can mean "none".
-            words: vec![0],
-            index: HashTable::new(),
+            words: Words::default(),
+            index: Index::default(),
             seed: RandomState::default(),
+            object: Vec::new(),
+        };
+        heap.take_first_word();
+        heap
+    }
+
+    /// Takes word 0, so that offset 0 can mean "none".
+    fn take_first_word(&mut self) {
+        if self.words.is_empty() {
+            self.words.push(0);
         }
     }
 
@@ -165,10 +186,10 @@ impl Heap {
         self.space
     }
 
-    /// Forgets every object and keeps the memory.
-    #[inline]
+    /// Forgets every object and keeps the memory, if no clone shares it.
     pub fn clear(&mut self) {
         self.words.truncate(1);
+        self.take_first_word();
         self.index.clear();
     }
 
@@ -178,10 +199,30 @@ impl Heap {
     /// Where a set's tags start, in words.
     pub const SET_TAGS: usize = 2;
 
-    /// All words, for code that reads objects by offset.
+    /// Where [`words`](Self::words) are, for code that reads objects by offset. Valid until the heap
+    /// is changed or dropped.
     #[inline]
-    pub fn words(&self) -> &[u64] {
-        &self.words
+    pub fn base(&self) -> *const u64 {
+        self.words.base().cast()
+    }
+
+    /// How many words there are.
+    #[inline]
+    pub fn word_count(&self) -> usize {
+        self.words.len()
+    }
+
+    /// All words. While the heap only grows they never change, so that reading them needs no
+    /// ordering and need not be atomic; what follows them may change.
+    #[inline]
+    pub fn words(&self) -> &[AtomicU64] {
+        self.words.as_slice()
+    }
+
+    /// What the heap takes.
+    pub fn memory(&self) -> TableMemory {
+        let object = TableMemory::of::<u64>(0, self.object.capacity());
+        self.words.memory() + self.index.memory() + object
     }
 
     /// Whether nothing is stored.
@@ -196,77 +237,80 @@ impl Heap {
 
     /// Finds the object equal to `object` here.
     fn find(&self, object: &[u64]) -> Option<HeapRef> {
-        if self.index.is_empty() {
+        if self.is_empty() {
             return None;
         }
         let hash = self.hash_words(object);
-        self.index
-            .find(hash, |&o| {
-                let start = o as usize;
-                self.words.get(start..start + object.len()) == Some(object)
-                    || (planted(Fault::LongObjectsCollide)
-                        && object.len() > 8
-                        && self.words.get(start..start + 8) == object.get(..8))
-            })
-            .map(|&o| HeapRef::new(self.space, o as usize))
+        self.find_hashed(hash, object)
     }
 
-    /// Stores the object that was built at the end of `words` from `start` on, or finds its equal.
-    fn commit(&mut self, older: &[&Heap], start: usize) -> Result<HeapRef, CapacityError> {
-        let found = {
-            let object = &self.words[start..];
-            older
-                .iter()
-                .find_map(|heap| heap.find(object))
-                .or_else(|| self.find(object))
+    fn find_hashed(&self, hash: u64, object: &[u64]) -> Option<HeapRef> {
+        let is_at = |start: usize, object: &[u64]| {
+            let words = self.words().get(start..start + object.len());
+            words.is_some_and(|words| words.iter().map(load).eq(object.iter().copied()))
         };
-        if let Some(found) = found {
-            self.words.truncate(start);
+        let found = self.index.find(hash, |start| {
+            let start = start as usize;
+            is_at(start, object)
+                || (planted(Fault::LongObjectsCollide)
+                    && object.len() > 4
+                    && is_at(start, &object[..4]))
+        });
+        found.map(|start| HeapRef::new(self.space, start as usize))
+    }
+
+    /// Stores the object that was built, or finds its equal.
+    fn commit(&mut self, older: &[&Heap]) -> Result<HeapRef, CapacityError> {
+        let mut object = mem::take(&mut self.object);
+        let found = older.iter().find_map(|heap| heap.find(&object));
+        let stored = match found {
+            Some(found) => Ok(found),
+            None => self.find_or_store(&object),
+        };
+        object.clear();
+        self.object = object;
+        stored
+    }
+
+    fn find_or_store(&mut self, object: &[u64]) -> Result<HeapRef, CapacityError> {
+        let hash = self.hash_words(object);
+        if let Some(found) = self.find_hashed(hash, object) {
             return Ok(found);
         }
-        if self.words.len() > MAX_WORDS {
-            self.words.truncate(start);
+        let start = self.words.len();
+        if start + object.len() > MAX_WORDS {
             return Err(CapacityError {
                 what: "words of sets, records and IP addresses",
                 limit: MAX_WORDS as u64,
             });
         }
-        let hash = self.hash_words(&self.words[start..]);
-        let (words, seed) = (&self.words, &self.seed);
-        self.index.insert_unique(hash, start as u32, |&o| {
-            let o = o as usize;
-            hash_words(seed, &words[o..o + object_len(words[o])])
-        });
+        self.words.extend(object);
+        self.index.insert(hash, start as u32);
         Ok(HeapRef::new(self.space, start))
     }
 
-    fn push_values(
-        &mut self,
-        kind: Kind,
-        shape: u32,
-        values: &[Value],
-    ) -> Result<usize, CapacityError> {
+    /// Builds a set or a record.
+    fn build(&mut self, kind: Kind, shape: u32, values: &[Value]) -> Result<(), CapacityError> {
         if values.len() > MAX_ELEMENTS {
             return Err(CapacityError {
                 what: "elements of a set or attributes of a record",
                 limit: MAX_ELEMENTS as u64,
             });
         }
-        let start = self.words.len();
-        self.words.push(header(kind, values.len(), shape));
+        self.object.push(header(kind, values.len(), shape));
         if kind == Kind::Set {
             let bloom = values.iter().fold(0, |all, v| all | word_bloom(v.word));
-            self.words.push(bloom);
+            self.object.push(bloom);
         }
         for chunk in values.chunks(8) {
             let mut bytes = [0_u8; 8];
             for (byte, value) in bytes.iter_mut().zip(chunk) {
                 *byte = value.tag as u8;
             }
-            self.words.push(u64::from_ne_bytes(bytes));
+            self.object.push(u64::from_ne_bytes(bytes));
         }
-        self.words.extend(values.iter().map(|v| v.word));
-        Ok(start)
+        self.object.extend(values.iter().map(|v| v.word));
+        Ok(())
     }
 
     /// The set with these elements, in any order and with duplicates allowed.
@@ -283,8 +327,8 @@ impl Heap {
     ) -> Result<HeapRef, CapacityError> {
         elements.sort_unstable();
         elements.dedup();
-        let start = self.push_values(Kind::Set, 0, elements)?;
-        self.commit(older, start)
+        self.build(Kind::Set, 0, elements)?;
+        self.commit(older)
     }
 
     /// The record of this shape whose values, in the shape's order, are `values`.
@@ -297,8 +341,8 @@ impl Heap {
         shape: ShapeId,
         values: &[Value],
     ) -> Result<HeapRef, CapacityError> {
-        let start = self.push_values(Kind::Record, shape.0, values)?;
-        self.commit(older, start)
+        self.build(Kind::Record, shape.0, values)?;
+        self.commit(older)
     }
 
     /// The IP address or range with these words.
@@ -307,24 +351,32 @@ impl Heap {
     /// When the heap grows beyond its limit.
     #[inline]
     pub fn ip(&mut self, older: &[&Heap], ip: IpWords) -> Result<HeapRef, CapacityError> {
-        let start = self.words.len();
-        self.words
-            .extend([header(Kind::Ip, 0, 0), ip.high, ip.low, ip.meta]);
-        self.commit(older, start)
+        let words = [header(Kind::Ip, 0, 0), ip.high, ip.low, ip.meta];
+        self.object.extend(words);
+        self.commit(older)
     }
 
     /// The object at `offset`.
     #[inline]
     fn object(&self, offset: usize) -> Option<Object<'_>> {
-        let &header = self.words.get(offset)?;
-        let words = self.words.get(offset..offset + object_len(header))?;
+        // An object is as a whole before the end or behind it.
+        if offset >= self.words.len() {
+            return None;
+        }
+        let rest = self.words.block().get(offset..)?;
+        let words = rest.get(..object_len(load(rest.first()?)))?;
         Some(Object { words })
     }
 }
 
+#[inline]
+fn load(word: &AtomicU64) -> u64 {
+    word.load(Ordering::Relaxed)
+}
+
 fn hash_words(seed: &RandomState, mut words: &[u64]) -> u64 {
     if planted(Fault::LongObjectsCollide) {
-        words = words.get(..8).unwrap_or(words);
+        words = words.get(..4).unwrap_or(words);
     }
     let mut hasher = seed.build_hasher();
     for &w in words {
@@ -362,14 +414,19 @@ fn header_len(header: u64) -> usize {
 /// A stored set, record or IP address.
 #[derive(Clone, Copy, Debug)]
 pub struct Object<'a> {
-    words: &'a [u64],
+    words: &'a [AtomicU64],
 }
 
 impl<'a> Object<'a> {
+    #[inline]
+    fn word(self, i: usize) -> u64 {
+        load(&self.words[i])
+    }
+
     /// How many elements or attributes there are.
     #[inline]
     pub fn len(self) -> usize {
-        header_len(self.words[0])
+        header_len(self.word(0))
     }
 
     /// Whether there are none.
@@ -378,10 +435,24 @@ impl<'a> Object<'a> {
         self.len() == 0
     }
 
+    fn kind(self) -> u64 {
+        self.word(0) >> 56
+    }
+
+    /// Whether it is a record.
+    pub fn is_record(self) -> bool {
+        self.kind() == Kind::Record as u64
+    }
+
+    /// Whether it is an IP address.
+    pub fn is_ip(self) -> bool {
+        self.kind() == Kind::Ip as u64
+    }
+
     /// A record's shape.
     #[inline]
     pub fn shape(self) -> ShapeId {
-        ShapeId(self.words[0] as u32)
+        ShapeId(self.word(0) as u32)
     }
 
     /// The `i`-th element, or the value of the `i`-th attribute of the shape; absent if there is
@@ -392,11 +463,11 @@ impl<'a> Object<'a> {
         if i >= n {
             return Value::ABSENT;
         }
-        let tags = tags_start(self.words[0]);
-        let tag = self.words[tags + i / 8].to_ne_bytes()[i % 8];
+        let tags = tags_start(self.word(0));
+        let tag = self.word(tags + i / 8).to_ne_bytes()[i % 8];
         Value {
             tag: Tag::from_u8(tag).unwrap_or(Tag::Absent),
-            word: self.words[tags + tag_words(n) + i],
+            word: self.word(tags + tag_words(n) + i),
         }
     }
 
@@ -408,21 +479,15 @@ impl<'a> Object<'a> {
 
     /// The elements of a set as words, if all of them are entities.
     #[inline]
-    pub fn entity_words(self) -> Option<&'a [u64]> {
+    pub fn entity_words(self) -> Option<impl ExactSizeIterator<Item = u64> + 'a> {
         let n = self.len();
-        if n == 0 {
-            return Some(&[]);
-        }
         // Elements are in the order of their tags, so the ends speak for all.
-        let entities = [self.get(0), self.get(n - 1)]
-            .iter()
-            .all(|v| v.tag == Tag::Entity);
-        let start = tags_start(self.words[0]) + tag_words(n);
-        if entities {
-            self.words.get(start..start + n)
-        } else {
-            None
+        let is_entity = |i: usize| self.get(i).tag == Tag::Entity;
+        if n != 0 && !(is_entity(0) && is_entity(n - 1)) {
+            return None;
         }
+        let start = tags_start(self.word(0)) + tag_words(n);
+        Some(self.words.get(start..start + n)?.iter().map(load))
     }
 
     /// Whether a set has this element. O(log n).
@@ -447,9 +512,9 @@ impl<'a> Object<'a> {
     #[inline]
     pub fn ip(self) -> IpWords {
         IpWords {
-            high: self.words[1],
-            low: self.words[2],
-            meta: self.words[3],
+            high: self.word(1),
+            low: self.word(2),
+            meta: self.word(3),
         }
     }
 }
@@ -478,84 +543,5 @@ impl<'a> Heaps<'a> {
             _ => return None,
         };
         heap.object(r.offset())
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn equal_sets_share_one_reference() {
-        let mut heap = Heap::new(Space::Global);
-        let a = heap
-            .set(
-                &[],
-                &mut vec![Value::long(2), Value::long(1), Value::long(2)],
-            )
-            .unwrap();
-        let b = heap
-            .set(&[], &mut vec![Value::long(1), Value::long(2)])
-            .unwrap();
-        let c = heap.set(&[], &mut vec![Value::long(1)]).unwrap();
-        assert_eq!(a, b);
-        assert_ne!(a, c);
-    }
-
-    #[test]
-    fn a_younger_heap_finds_what_an_older_one_holds() {
-        let mut global = Heap::new(Space::Global);
-        let mut request = Heap::new(Space::Request);
-        let a = global.set(&[], &mut vec![Value::long(1)]).unwrap();
-        let b = request.set(&[&global], &mut vec![Value::long(1)]).unwrap();
-        let c = request.set(&[&global], &mut vec![Value::long(3)]).unwrap();
-        assert_eq!(a, b);
-        assert_eq!(c.space(), Space::Request as usize);
-        let scratch = Heap::new(Space::Scratch);
-        let heaps = Heaps {
-            global: &global,
-            request: &request,
-            scratch: &scratch,
-        };
-        assert!(heaps.object(c).unwrap().contains(Value::long(3)));
-        assert!(!heaps.object(c).unwrap().contains(Value::long(1)));
-    }
-
-    #[test]
-    fn many_objects_survive_rehashing() {
-        let mut heap = Heap::new(Space::Global);
-        let refs: Vec<_> = (0..1000)
-            .map(|i| {
-                heap.set(&[], &mut vec![Value::long(i), Value::bool(true)])
-                    .unwrap()
-            })
-            .collect();
-        for (i, r) in refs.iter().enumerate() {
-            let again = heap
-                .set(&[], &mut vec![Value::bool(true), Value::long(i as i64)])
-                .unwrap();
-            assert_eq!(*r, again);
-        }
-    }
-
-    #[test]
-    fn records_of_different_shapes_differ() {
-        let mut heap = Heap::new(Space::Global);
-        let v = [Value::long(1)];
-        let a = heap.record(&[], ShapeId(1), &v).unwrap();
-        let b = heap.record(&[], ShapeId(2), &v).unwrap();
-        assert_ne!(a, b);
-        assert_eq!(a, heap.record(&[], ShapeId(1), &v).unwrap());
-    }
-
-    #[test]
-    fn nine_values_need_two_tag_words() {
-        let mut heap = Heap::new(Space::Global);
-        let values: Vec<_> = (0..9).map(Value::long).collect();
-        let r = heap.record(&[], ShapeId(7), &values).unwrap();
-        let object = heap.object(r.offset()).unwrap();
-        assert_eq!(object.values().collect::<Vec<_>>(), values);
-        assert_eq!(object.shape(), ShapeId(7));
-        assert_eq!(object.get(9), Value::ABSENT);
     }
 }

@@ -6,12 +6,22 @@
 //!
 //! Keys come from untrusted input, so hashing is keyed with a random seed.
 
-use crate::fault::{Fault, planted};
+mod entities;
+mod local;
+mod strings;
+#[cfg(test)]
+mod tests;
+
+pub use local::LocalInterner;
+
+use crate::arena::TableMemory;
 use crate::ids::{EntityId, StrId, TypeId};
+use crate::saved::{Input, Invalid, Output};
+use entities::Entities;
 use foldhash::quality::RandomState;
-use hashbrown::HashTable;
 use std::hash::{BuildHasher, Hasher};
 use std::sync::atomic::{AtomicU64, Ordering};
+use strings::Strings;
 
 /// Loading was refused because a table would outgrow its 31-bit ids.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -26,158 +36,12 @@ pub struct CapacityError {
 /// The most entries that one id table may hold.
 pub const MAX_IDS: usize = (1 << 30) - 1;
 
-/// A growing table of distinct strings over one byte buffer.
-///
-/// Hashes come from the caller, always from one seed, so that one hash serves several tables.
-#[derive(Clone, Debug, Default)]
-struct StringTable {
-    bytes: String,
-    /// End offset of each string; string `i` starts where `i - 1` ends.
-    ends: Vec<usize>,
-    index: HashTable<u32>,
-}
-
-impl StringTable {
-    #[inline]
-    fn get(&self, index: usize) -> &str {
-        let end = self.ends.get(index).copied().unwrap_or(0);
-        let start = match index {
-            0 => 0,
-            _ => self.ends.get(index - 1).copied().unwrap_or(end),
-        };
-        self.bytes.get(start..end).unwrap_or("")
-    }
-
-    /// As [`get`](Self::get), in bytes.
-    #[inline]
-    fn bytes(&self, index: usize) -> &[u8] {
-        let end = self.ends.get(index).copied().unwrap_or(0);
-        let start = match index {
-            0 => 0,
-            _ => self.ends.get(index - 1).copied().unwrap_or(end),
-        };
-        self.bytes.as_bytes().get(start..end).unwrap_or_default()
-    }
-
-    #[inline]
-    fn find(&self, hash: u64, s: &str) -> Option<usize> {
-        self.index
-            .find(hash, |&i| self.get(i as usize) == s)
-            .map(|&i| i as usize)
-    }
-
-    fn intern(&mut self, seed: &RandomState, hash: u64, s: &str) -> Result<usize, CapacityError> {
-        if let Some(found) = self.find(hash, s) {
-            return Ok(found);
-        }
-        let new = self.ends.len();
-        if new >= MAX_IDS {
-            return Err(CapacityError {
-                what: "strings",
-                limit: MAX_IDS as u64,
-            });
-        }
-        self.bytes.push_str(s);
-        self.ends.push(self.bytes.len());
-        // Borrow the parts that rehashing needs apart from the table that it mutates.
-        let (bytes, ends) = (&self.bytes, &self.ends);
-        self.index.insert_unique(hash, new as u32, |&i| {
-            let i = i as usize;
-            let start = if i == 0 { 0 } else { ends[i - 1] };
-            seed.hash_one(&bytes[start..ends[i]])
-        });
-        Ok(new)
-    }
-
-    fn clear(&mut self) {
-        self.bytes.clear();
-        self.ends.clear();
-        self.index.clear();
-    }
-}
-
-/// The distinct entity uids of an interner, each a type and an id string.
-///
-/// Hashed by their texts, so that a uid given as text is one look-up.
-#[derive(Clone, Debug, Default)]
-struct EntityTable {
-    uids: Vec<(TypeId, StrId)>,
-    index: HashTable<u32>,
-    /// The uids that are written as they are, by their whole texts.
-    by_text: HashTable<u32>,
-}
-
-/// The uid's text, if type and id stand in it as they are.
-fn plain_text(ty: &str, eid: &str) -> Option<String> {
-    let plain = |b: u8| (b' '..=b'~').contains(&b) && !matches!(b, b'"' | b'\'' | b'\\');
-    let text = || format!("{ty}::\"{eid}\"");
-    (ty.bytes().all(plain) && eid.bytes().all(plain)).then(text)
-}
-
 /// The hash of a uid's whole text.
 #[inline]
 fn hash_text(seed: &RandomState, text: &str) -> u64 {
     let mut hasher = seed.build_hasher();
     hasher.write(text.as_bytes());
     hasher.finish()
-}
-
-impl EntityTable {
-    #[inline]
-    fn find_text(&self, strings: &StringTable, hash: u64, text: &str) -> Option<usize> {
-        let found = self.by_text.find(hash, |&i| {
-            let (ty, eid) = self.uids[i as usize];
-            let rest = text.as_bytes().strip_prefix(strings.bytes(ty.index()));
-            let rest = rest.and_then(|rest| rest.strip_prefix(b"::\""));
-            let rest = rest.and_then(|rest| rest.strip_suffix(b"\""));
-            rest == Some(strings.bytes(eid.index()))
-        });
-        found.map(|&i| i as usize)
-    }
-
-    #[inline]
-    fn find(&self, strings: &StringTable, hash: UidHash, ty: &str, eid: &str) -> Option<usize> {
-        if planted(Fault::EntityTypeIgnored) {
-            let same = |uid: &(TypeId, StrId)| strings.get(uid.1.index()) == eid;
-            return self.uids.iter().position(same);
-        }
-        self.index
-            .find(hash.both(), |&i| {
-                let (other, id) = self.uids[i as usize];
-                strings.get(id.index()) == eid && strings.get(other.index()) == ty
-            })
-            .map(|&i| i as usize)
-    }
-
-    /// Adds a uid that is not there yet.
-    fn add(
-        &mut self,
-        seed: &RandomState,
-        strings: &StringTable,
-        hash: UidHash,
-        uid: (TypeId, StrId),
-    ) -> Result<usize, CapacityError> {
-        let new = next_entity(self.uids.len())?;
-        self.uids.push(uid);
-        let uids = &self.uids;
-        self.index.insert_unique(hash.both(), new as u32, |&i| {
-            let (ty, eid) = uids[i as usize];
-            let (ty, eid) = (strings.get(ty.index()), strings.get(eid.index()));
-            UidHash::new(seed, ty, eid).both()
-        });
-        let text = |uid: (TypeId, StrId)| {
-            plain_text(strings.get(uid.0.index()), strings.get(uid.1.index()))
-        };
-        if let Some(text_of_new) = text(uid) {
-            let hash = hash_text(seed, &text_of_new);
-            self.by_text.insert_unique(hash, new as u32, |&i| {
-                // Only those are here that have such a text.
-                let text = text(uids[i as usize]).unwrap_or_default();
-                hash_text(seed, &text)
-            });
-        }
-        Ok(new)
-    }
 }
 
 /// The hash of a string that an interner does not know.
@@ -207,40 +71,6 @@ impl UidHash {
     }
 }
 
-/// The distinct entity uids that one request brings along. Type and id may be local or not, so
-/// they are told apart by their ids.
-#[derive(Clone, Debug, Default)]
-struct LocalEntities {
-    uids: Vec<(TypeId, StrId)>,
-    index: HashTable<u32>,
-}
-
-impl LocalEntities {
-    fn intern(&mut self, seed: &RandomState, uid: (TypeId, StrId)) -> Result<usize, CapacityError> {
-        if planted(Fault::EntityTypeIgnored)
-            && let Some(same) = self.uids.iter().position(|known| known.1 == uid.1)
-        {
-            return Ok(same);
-        }
-        let hash = seed.hash_one(uid);
-        let uids = &self.uids;
-        if let Some(found) = self.index.find(hash, |&i| uids[i as usize] == uid) {
-            return Ok(*found as usize);
-        }
-        let new = next_entity(self.uids.len())?;
-        self.uids.push(uid);
-        let uids = &self.uids;
-        self.index
-            .insert_unique(hash, new as u32, |&i| seed.hash_one(uids[i as usize]));
-        Ok(new)
-    }
-
-    fn clear(&mut self) {
-        self.uids.clear();
-        self.index.clear();
-    }
-}
-
 /// The index of the next of `count` entities.
 fn next_entity(count: usize) -> Result<usize, CapacityError> {
     if count >= MAX_IDS {
@@ -260,13 +90,15 @@ fn next_entity(count: usize) -> Result<usize, CapacityError> {
 pub struct InternerIdentity(u64);
 
 /// The engine-wide table of strings and entity uids.
+///
+/// Cloning it is O(1): clones share what they have in common, as [`arena`](crate::arena) explains.
 #[derive(Clone, Debug)]
 pub struct Interner {
     identity: InternerIdentity,
     /// For all tables, those of the requests included.
     seed: RandomState,
-    strings: StringTable,
-    entities: EntityTable,
+    strings: Strings,
+    entities: Entities,
 }
 
 impl Default for Interner {
@@ -282,8 +114,8 @@ impl Interner {
         Self {
             identity: InternerIdentity(NEXT.fetch_add(1, Ordering::Relaxed)),
             seed: RandomState::default(),
-            strings: StringTable::default(),
-            entities: EntityTable::default(),
+            strings: Strings::default(),
+            entities: Entities::default(),
         }
     }
 
@@ -299,7 +131,7 @@ impl Interner {
     /// When the table is full ([`MAX_IDS`]).
     pub fn intern_str(&mut self, s: &str) -> Result<StrId, CapacityError> {
         let hash = self.seed.hash_one(s);
-        let interned = self.strings.intern(&self.seed, hash, s);
+        let interned = self.strings.intern(hash, s);
         interned.map(StrId::from_index)
     }
 
@@ -361,10 +193,9 @@ impl Interner {
     pub fn find_uid(&self, ty: &str, eid: &str) -> Result<(EntityId, TypeId), UidHash> {
         let hash = UidHash::new(&self.seed, ty, eid);
         let known = self.entities.find(&self.strings, hash, ty, eid);
-        match known.and_then(|i| Some((i, self.entities.uids.get(i)?))) {
-            Some((i, (ty, _))) => Ok((EntityId::from_index(i), *ty)),
-            None => Err(hash),
-        }
+        known
+            .map(|(i, ty)| (EntityId::from_index(i), ty))
+            .ok_or(hash)
     }
 
     /// The ids of the entity whose uid is written like this, and of its type.
@@ -374,109 +205,81 @@ impl Interner {
     #[inline]
     pub fn find_uid_text(&self, text: &str) -> Option<(EntityId, TypeId)> {
         let hash = hash_text(&self.seed, text);
-        let found = self.entities.find_text(&self.strings, hash, text)?;
-        let (ty, _) = self.entities.uids.get(found)?;
-        Some((EntityId::from_index(found), *ty))
+        let (found, ty) = self.entities.find_text(&self.strings, hash, text)?;
+        Some((EntityId::from_index(found), ty))
     }
 
     /// The type and id of an interned entity, or `None` for an id not given out here.
     pub fn entity(&self, id: EntityId) -> Option<(TypeId, StrId)> {
-        self.entities.uids.get(id.index()).copied()
+        self.entities.get(id.index())
     }
 
     /// How many strings there are.
     pub fn str_count(&self) -> usize {
-        self.strings.ends.len()
+        self.strings.len()
     }
 
     /// How many entity uids there are, existing in the store or only mentioned.
     pub fn entity_count(&self) -> usize {
-        self.entities.uids.len()
+        self.entities.len()
+    }
+
+    /// What the strings take. O(bytes of strings / 1 MB) or, after many small changes, / 16 KB.
+    pub fn strings_memory(&self) -> TableMemory {
+        self.strings.memory()
+    }
+
+    /// What the uids take, without their strings.
+    pub fn uids_memory(&self) -> TableMemory {
+        self.entities.memory()
+    }
+
+    /// What the interner takes: its strings and its uids.
+    pub fn memory(&self) -> TableMemory {
+        self.strings_memory() + self.uids_memory()
+    }
+
+    /// Writes the strings, and the uids.
+    pub fn save(&self, strings: &mut Output, uids: &mut Output) {
+        self.strings.save(strings);
+        self.entities.save(uids);
+    }
+
+    /// Reads what [`save`](Self::save) wrote. The interner has an identity and a seed of its own.
+    ///
+    /// # Errors
+    /// When the bytes are nothing that `save` writes.
+    pub fn load(strings: &mut Input<'_>, uids: &mut Input<'_>) -> Result<Unindexed, Invalid> {
+        let strings = Strings::load(strings)?;
+        Ok(Unindexed(Self {
+            entities: Entities::load(uids, &strings)?,
+            strings,
+            ..Self::new()
+        }))
     }
 }
 
-/// What one request mentions and the interner lacks.
-///
-/// Ids given out here carry [`LOCAL_BIT`](crate::ids::LOCAL_BIT). The same text always gets the
-/// same id within one request, so comparing ids stays comparing texts. Between two calls of
-/// [`clear`](Self::clear) it must be used with one interner only.
-#[derive(Clone, Debug, Default)]
-pub struct LocalInterner {
-    strings: StringTable,
-    entities: LocalEntities,
-}
+/// An interner that was read, in which nothing is found yet.
+#[derive(Clone, Debug)]
+pub struct Unindexed(Interner);
 
-impl LocalInterner {
-    /// Forgets the previous request and keeps the memory.
-    pub fn clear(&mut self) {
-        self.strings.clear();
-        self.entities.clear();
+impl Unindexed {
+    /// What is found by id.
+    pub fn interner(&self) -> &Interner {
+        &self.0
     }
 
-    /// The local id of `s`, which `interner` does not know.
+    /// Makes the interner whole. This takes most of the time of reading one.
     ///
     /// # Errors
-    /// When the local table is full ([`MAX_IDS`]).
-    pub fn add_str(
-        &mut self,
-        interner: &Interner,
-        hash: StrHash,
-        s: &str,
-    ) -> Result<StrId, CapacityError> {
-        let interned = self.strings.intern(&interner.seed, hash.0, s);
-        interned.map(StrId::local)
-    }
-
-    /// The local id of the entity with this type and id, which `interner` does not know, and the
-    /// type, local if `interner` does not know its name.
-    ///
-    /// # Errors
-    /// When a local table is full ([`MAX_IDS`]).
-    pub fn add_entity(
-        &mut self,
-        interner: &Interner,
-        hash: UidHash,
-        ty: &str,
-        eid: &str,
-    ) -> Result<(EntityId, TypeId), CapacityError> {
-        let ty = TypeId::of_name(self.intern_str(interner, hash.ty, ty)?);
-        let uid = (ty, self.intern_str(interner, hash.eid, eid)?);
-        let interned = self.entities.intern(&interner.seed, uid);
-        Ok((interned.map(EntityId::local)?, ty))
-    }
-
-    fn intern_str(
-        &mut self,
-        interner: &Interner,
-        hash: u64,
-        s: &str,
-    ) -> Result<StrId, CapacityError> {
-        match interner.find_hashed(hash, s) {
-            Some(id) => Ok(id),
-            None => self.add_str(interner, StrHash(hash), s),
-        }
-    }
-
-    /// The text of a global or local string id.
-    pub fn str<'a>(&'a self, interner: &'a Interner, id: StrId) -> &'a str {
-        if id.is_local() {
-            self.strings.get(id.local_index())
-        } else {
-            interner.str(id)
-        }
-    }
-
-    /// The type and id of a global or local entity id.
-    pub fn entity(&self, interner: &Interner, id: EntityId) -> Option<(TypeId, StrId)> {
-        if id.is_local() {
-            self.entities.uids.get(id.local_index()).copied()
-        } else {
-            interner.entity(id)
-        }
-    }
-
-    /// The local entities, in the order of their ids.
-    pub fn entities(&self) -> &[(TypeId, StrId)] {
-        &self.entities.uids
+    /// When a string or a uid is there twice.
+    pub fn index(self) -> Result<Interner, Invalid> {
+        let mut interner = self.0;
+        let texts = (0..interner.strings.len()).map(|i| interner.strings.get(i));
+        let hashes: Vec<u64> = texts.map(|text| interner.seed.hash_one(text)).collect();
+        interner.strings.index(&hashes)?;
+        let (seed, strings) = (&interner.seed, &interner.strings);
+        interner.entities.index(seed, strings, &hashes)?;
+        Ok(interner)
     }
 }

@@ -6,14 +6,18 @@
 #![forbid(unsafe_code)]
 
 pub mod abi;
+pub mod ancestors;
+pub mod arena;
 pub mod builder;
 pub mod expr;
 pub mod ext;
 pub mod fault;
+pub mod headers;
 pub mod heap;
 pub mod ids;
 pub mod interner;
 pub mod pattern;
+pub mod saved;
 pub mod shape;
 pub mod text;
 pub mod value;

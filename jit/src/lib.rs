@@ -13,10 +13,12 @@ mod session;
 mod unit;
 
 pub use emit::{
-    Attribute, Facts, FusedPolicy, MAX_FUSED, MAX_NODES, MAX_STACK_BYTES, RecordSymbol, Subject,
-    Symbols, Values,
+    Attribute, BatchSource, Facts, FusedPolicy, MAX_FUSED, MAX_NODES, MAX_STACK_BYTES,
+    RecordSymbol, Subject, Symbols, Values,
 };
 pub use host::Host;
-pub use prepared::{PreparedFrame, RequestParts, StoreMemory};
-pub use session::{FrameParts, FusedOutcomes, Session};
-pub use unit::{CompileError, Compiler, Function, FusedFunction, Listing, Unavailable};
+pub use prepared::{Answer, PreparedFrame, RequestParts, StoreMemory};
+pub use session::{FusedOutcomes, Session};
+pub use unit::{
+    BatchFunction, CompileError, Compiler, Function, FusedFunction, Listing, Unavailable,
+};

@@ -4,27 +4,34 @@
 
 #![allow(unsafe_code)]
 
+use crate::emit::answer;
 use crate::session::FusedOutcomes;
-use crate::unit::FusedFunction;
-use cedarjit_ir::abi::{AncestorBucket, EntityHeader, Frame, FrameRest, ValuePair};
+use crate::unit::{BatchFunction, FusedFunction};
+use cedarjit_ir::abi::{Frame, FrameRest, ValuePair};
+use cedarjit_ir::ancestors::Ancestors;
+use cedarjit_ir::expr::Var;
+use cedarjit_ir::headers::HeaderTable;
 use cedarjit_ir::heap::{Heap, HeapRef, SPACES, Space};
 use cedarjit_ir::ids::EntityId;
 use std::ptr;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 /// What compiled code reads of the entities of one snapshot.
 ///
-/// While a [`PreparedFrame`] shares it, nobody can change it: it has no interior mutability.
+/// While a [`PreparedFrame`] shares it, nobody can change what code reads of it. Clones of the
+/// heap and of the ancestors share their blocks and may append to them, beyond all words that these
+/// have.
 #[derive(Clone, Debug)]
 pub struct StoreMemory {
     /// The engine's heap.
     pub heap: Heap,
     /// The headers of all interned entities.
-    pub headers: Vec<EntityHeader>,
+    pub headers: HeaderTable,
     /// The ancestors of all entities, which headers refer to.
-    pub ancestors: Vec<AncestorBucket>,
+    pub ancestors: Ancestors,
     /// The attribute table, of `attr_stride` columns.
-    pub attr_table: Vec<u32>,
+    pub attr_table: Arc<[u32]>,
     /// How many columns the attribute table has.
     pub attr_stride: usize,
     /// Whether every attribute of every covered shape has its entry.
@@ -36,9 +43,9 @@ impl StoreMemory {
     pub fn new() -> Self {
         Self {
             heap: Heap::new(Space::Global),
-            headers: Vec::new(),
-            ancestors: vec![AncestorBucket::EMPTY],
-            attr_table: Vec::new(),
+            headers: HeaderTable::new(),
+            ancestors: Ancestors::default(),
+            attr_table: Arc::default(),
             attr_stride: 0,
             attr_complete: true,
         }
@@ -59,6 +66,40 @@ impl Default for StoreMemory {
     }
 }
 
+/// What code says of one entity.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[repr(transparent)]
+pub struct Answer(u8);
+
+impl Answer {
+    /// The entity is of another kind than the code decides about.
+    pub const OTHER_KIND: Answer = Answer(answer::OTHER_KIND);
+
+    /// A policy that permits is satisfied.
+    #[inline]
+    pub fn is_permitted(self) -> bool {
+        self.0 & answer::PERMITTED != 0
+    }
+
+    /// A policy that forbids is satisfied.
+    #[inline]
+    pub fn is_forbidden(self) -> bool {
+        self.0 & answer::FORBIDDEN != 0
+    }
+
+    /// The code evaluated all policies for this entity.
+    #[inline]
+    pub fn is_complete(self) -> bool {
+        self.0 & (answer::GAVE_UP | answer::OTHER_KIND) == 0
+    }
+
+    /// The entity is of another kind than the code decides about.
+    #[inline]
+    pub fn is_other_kind(self) -> bool {
+        self.0 & answer::OTHER_KIND != 0
+    }
+}
+
 /// A request's part of a frame.
 #[derive(Clone, Copy, Debug)]
 pub struct RequestParts<'a> {
@@ -70,20 +111,19 @@ pub struct RequestParts<'a> {
     pub resource: EntityId,
     /// The context record.
     pub context: HeapRef,
-    /// The context attributes that policies read.
-    pub context_slots: &'a [ValuePair],
     /// The headers of the request's local entities.
-    pub local_headers: &'a [EntityHeader],
+    pub local_headers: &'a HeaderTable,
     /// The request's heap.
     pub heap: &'a Heap,
 }
 
-/// A frame for code that calls no builtin.
+/// A request's frame: code that calls no builtin runs on it as it is, any other in a
+/// [`Session`](crate::Session) that starts from it.
 #[derive(Debug)]
 #[repr(C)]
 pub struct PreparedFrame {
     /// First, where whoever holds the whole has it in the same cache line. Its pointers are valid
-    /// unless that to the principal's header is null: they lead into the vectors of `memory`.
+    /// unless that to the principal's header is null: they lead into the tables of `memory`.
     frame: Frame,
     memory: Box<FrameMemory>,
 }
@@ -92,8 +132,9 @@ pub struct PreparedFrame {
 #[derive(Debug)]
 struct FrameMemory {
     store: Arc<StoreMemory>,
+    /// Belongs to the request, which keeps no other copy.
     context_slots: Vec<ValuePair>,
-    local_headers: Vec<EntityHeader>,
+    local_headers: HeaderTable,
     /// The words of the request's heap.
     heap: Vec<u64>,
     /// One element. The frame points to it, and a vector, unlike a box, does not claim to be the
@@ -113,7 +154,7 @@ impl Clone for PreparedFrame {
         let mut clone = Self::new(Arc::clone(&self.memory.store));
         let (memory, own) = (&mut clone.memory, &self.memory);
         memory.context_slots.clone_from(&own.context_slots);
-        memory.local_headers.clone_from(&own.local_headers);
+        memory.local_headers = own.local_headers.clone();
         memory.heap.clone_from(&own.heap);
         if !self.frame.principal_header.is_null() {
             let Frame {
@@ -151,11 +192,11 @@ impl PreparedFrame {
                 resource: 0,
                 principal_header: ptr::null(),
                 resource_header: ptr::null(),
-                ancestors: store.ancestors.as_ptr(),
+                ancestors: store.ancestors.base(),
                 // Code that calls no builtin builds no value.
-                heaps: [store.heap.words().as_ptr(); SPACES],
+                heaps: [store.heap.base(); SPACES],
                 context_slots: ptr::null(),
-                headers: [store.headers.as_ptr(), ptr::null()],
+                headers: [store.headers.address(), ptr::null()],
                 action: 0,
                 context: 0,
                 rest: ptr::null_mut(),
@@ -163,7 +204,7 @@ impl PreparedFrame {
             memory: Box::new(FrameMemory {
                 store,
                 context_slots: Vec::new(),
-                local_headers: Vec::new(),
+                local_headers: HeaderTable::new(),
                 heap: Vec::new(),
                 rest: vec![rest],
             }),
@@ -175,24 +216,39 @@ impl PreparedFrame {
         self.frame.principal_header = ptr::null();
     }
 
-    /// Prepares for a request. Allocates only while the frame's own memory grows to size.
+    /// The context attributes that policies read, by slot.
+    pub fn context_slots(&self) -> &[ValuePair] {
+        &self.memory.context_slots
+    }
+
+    /// The context attributes that policies read, to be changed before the frame is prepared
+    /// (again): from here on it is not.
+    pub fn context_slots_mut(&mut self) -> &mut Vec<ValuePair> {
+        self.clear();
+        &mut self.memory.context_slots
+    }
+
+    /// Prepares for a request whose context slots are there already. Allocates only while the
+    /// frame's own memory grows to size.
     ///
     /// A request that names entities which neither it nor the store has cannot be prepared.
     pub fn prepare(&mut self, parts: RequestParts<'_>) {
         self.clear();
         let memory = &mut *self.memory;
-        memory.context_slots.clear();
-        memory.context_slots.extend_from_slice(parts.context_slots);
         memory.local_headers.clear();
-        memory.local_headers.extend_from_slice(parts.local_headers);
+        memory
+            .local_headers
+            .extend(parts.local_headers.iter().copied());
         memory.heap.clear();
         // Nothing refers to the first word of an empty heap.
         if !parts.heap.is_empty() {
-            memory.heap.extend_from_slice(parts.heap.words());
+            let words = parts.heap.words().iter();
+            let words = words.map(|word| word.load(Ordering::Relaxed));
+            memory.heap.extend(words);
         }
         if parts.heap.space() == Space::Request {
             let ids = [parts.principal, parts.action, parts.resource];
-            // Where that cannot be, the request is evaluated in a session.
+            // Where that cannot be, the request is interpreted.
             let _ = self.point(ids, parts.context);
         }
     }
@@ -212,13 +268,14 @@ impl PreparedFrame {
         };
         let [principal, action, resource] = ids;
         header(action)?;
-        store.ancestors.first()?;
-        let heap = match context.space() {
-            0 => store.heap.words(),
-            2 => own.as_slice(),
+        let words = match context.space() {
+            0 => store.heap.word_count(),
+            2 => own.len(),
             _ => return None,
         };
-        heap.get(context.offset()).filter(|_| context.is_some())?;
+        if context.offset() >= words || !context.is_some() {
+            return None;
+        }
         let headers = (header(principal)?, header(resource)?);
         let frame = &mut self.frame;
         (frame.principal_header, frame.resource_header) = headers;
@@ -228,9 +285,37 @@ impl PreparedFrame {
         frame.context = u64::from(context.0);
         frame.context_slots = context_slots.as_ptr();
         frame.heaps[Space::Request as usize] = own.as_ptr();
-        frame.headers[1] = local_headers.as_ptr();
+        frame.headers[1] = local_headers.address();
         frame.rest = rest.as_mut_ptr();
         Some(())
+    }
+
+    /// Exchanges the principal, or else the resource, of a prepared frame for an entity of the
+    /// store; whether that could be done. Cheaper than preparing the whole.
+    #[inline]
+    pub fn exchange(&mut self, varied: Var, entity: EntityId) -> bool {
+        let Some(header) = self.memory.store.headers.get(entity.index()) else {
+            return false;
+        };
+        let frame = &mut self.frame;
+        if frame.principal_header.is_null() {
+            return false;
+        }
+        if varied == Var::Principal {
+            (frame.principal, frame.principal_header) = (u64::from(entity.0), header);
+        } else {
+            (frame.resource, frame.resource_header) = (u64::from(entity.0), header);
+        }
+        true
+    }
+
+    /// What a session's frame starts from; `None` if the frame is not prepared.
+    #[inline]
+    pub(crate) fn parts(&self) -> Option<(&Frame, &FrameRest)> {
+        if self.frame.principal_header.is_null() {
+            return None;
+        }
+        Some((&self.frame, self.memory.rest.first()?))
     }
 
     /// Evaluates fused policies.
@@ -252,5 +337,53 @@ impl PreparedFrame {
         // changed since; what the code reads through them is as in `Session::run`.
         let satisfied = unsafe { code((&raw const self.frame).cast_mut(), &raw mut failed) };
         FusedOutcomes::new(satisfied, failed)
+    }
+
+    /// Evaluates policies for many entities in place of the principal or the resource.
+    ///
+    /// What the code relies on must hold for the store, for the other one of the two and for the
+    /// action. `members` is a bit set by entity id: the other one, if the store has an id for it,
+    /// and its ancestors. `answers` gets an answer for each id. All answers together; `None` if the
+    /// frame is not prepared, or an id or the bit set does not fit the store: then nothing is
+    /// evaluated. O(n).
+    pub fn run_batch(
+        &self,
+        function: &BatchFunction,
+        ids: &[EntityId],
+        members: &[u64],
+        answers: &mut [Answer],
+    ) -> Option<Answer> {
+        let headers = self.memory.store.headers.len();
+        let highest = ids.iter().map(|id| id.index()).max();
+        if self.frame.principal_header.is_null()
+            || highest.is_some_and(|id| id >= headers)
+            || members.len() < headers.div_ceil(u64::BITS as usize)
+            || answers.len() != ids.len()
+        {
+            return None;
+        }
+        if ids.is_empty() {
+            return Some(Answer::default());
+        }
+        let code = function.entry();
+        // SAFETY: `code` is the entry of a function that this crate compiled with exactly this
+        // signature, and its memory lives as long as `function`. It calls no builtin and writes
+        // nothing but one byte of `answers` for each id, so a frame behind a shared borrow may be
+        // passed. `ids` and `answers` have `ids.len()` elements, at least one; both types are
+        // transparent over what the code takes them for. Each id has a header in the store's table,
+        // and the code reads the entity's attributes only after it has seen in the header that the
+        // entity is of the kind that its facts are about. The bit set has a bit for every header,
+        // hence for every entity that a stored attribute names, and only those are looked up in it.
+        // The frame's pointers are valid as in `run`.
+        let all = unsafe {
+            code(
+                (&raw const self.frame).cast_mut(),
+                ids.as_ptr().cast::<u32>(),
+                answers.as_mut_ptr().cast::<u8>(),
+                ids.len() as u64,
+                members.as_ptr(),
+            )
+        };
+        Some(Answer(all as u8))
     }
 }

@@ -6,74 +6,16 @@
 #![allow(unsafe_code)]
 
 use crate::host::Host;
+use crate::prepared::PreparedFrame;
 use crate::unit::{Function, FusedFunction};
-use cedarjit_ir::abi::{
-    AncestorBucket, Builtin, EntityHeader, Frame, FrameRest, Outcome, ValuePair,
-};
+use cedarjit_ir::abi::{Builtin, Frame, FrameRest, Outcome, ValuePair};
 use cedarjit_ir::ext::ExtFn;
-use cedarjit_ir::heap::{Heap, HeapRef, Space};
+use cedarjit_ir::heap::{HeapRef, Space};
 use cedarjit_ir::ids::{EntityId, PatternId, ShapeId, StrId};
 use cedarjit_ir::value::{Tag, Value};
 use std::ffi::c_void;
 use std::marker::PhantomData;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-
-/// What a frame is made of: the request's and the store's memory.
-#[derive(Clone, Copy, Debug)]
-pub struct FrameParts<'a> {
-    /// The engine's heap.
-    pub global: &'a Heap,
-    /// The request's heap.
-    pub request: &'a Heap,
-    /// The headers of all interned entities.
-    pub headers: &'a [EntityHeader],
-    /// The headers of the request's local entities.
-    pub local_headers: &'a [EntityHeader],
-    /// The principal.
-    pub principal: EntityId,
-    /// The action.
-    pub action: EntityId,
-    /// The resource.
-    pub resource: EntityId,
-    /// The context record.
-    pub context: HeapRef,
-    /// The context attributes that policies read.
-    pub context_slots: &'a [ValuePair],
-    /// The attribute table, of `attr_stride` columns.
-    pub attr_table: &'a [u32],
-    /// How many columns the attribute table has.
-    pub attr_stride: usize,
-    /// Whether every attribute of every covered shape has its entry.
-    pub attr_complete: bool,
-    /// The ancestors of all entities, which headers refer to.
-    pub ancestors: &'a [AncestorBucket],
-}
-
-impl FrameParts<'_> {
-    /// The headers of principal and resource, if compiled code may run on these parts: every id
-    /// that it starts from leads to something. What it reaches from there, store and binding gave
-    /// out.
-    #[inline]
-    fn check(&self) -> Option<[&EntityHeader; 2]> {
-        let header = |entity: EntityId| match entity.is_local() {
-            true => self.local_headers.get(entity.local_index()),
-            false => self.headers.get(entity.index()),
-        };
-        header(self.action)?;
-        let heap = match self.context.space() {
-            0 => self.global,
-            2 => self.request,
-            _ => return None,
-        };
-        heap.words().get(self.context.offset())?;
-        self.ancestors.first()?;
-        let spaces = (self.global.space(), self.request.space());
-        if spaces != (Space::Global, Space::Request) || !self.context.is_some() {
-            return None;
-        }
-        Some([header(self.principal)?, header(self.resource)?])
-    }
-}
 
 /// One evaluation's frame: runs any number of compiled bodies against one bound request.
 ///
@@ -83,51 +25,30 @@ pub struct Session<'a, H: Host> {
     frame: Frame,
     /// Where the frame's `rest` leads while code runs.
     rest: FrameRest,
-    lives: PhantomData<(FrameParts<'a>, &'a mut H)>,
+    lives: PhantomData<(&'a PreparedFrame, &'a mut H)>,
 }
 
 const BUILTIN_COUNT: usize = Builtin::ALL.len();
 
 impl<'a, H: Host> Session<'a, H> {
-    /// Prepares to evaluate policies for one request.
+    /// Prepares to evaluate policies for the request that `prepared` was prepared for.
     ///
-    /// `None` if the request names an entity or a context that the parts do not have, or a part is
-    /// not what its name says; such a request cannot be evaluated.
+    /// `None` if it is not prepared; such a request cannot be evaluated.
     #[inline]
-    pub fn new(host: &'a mut H, parts: FrameParts<'a>) -> Option<Self> {
-        let [principal_header, resource_header] = parts.check()?;
-        let scratch = host.scratch().words().as_ptr();
-        let global = parts.global.words().as_ptr();
-        let request = parts.request.words().as_ptr();
-        let shapes = parts
-            .attr_table
-            .len()
-            .checked_div(parts.attr_stride)
-            .unwrap_or(0);
+    pub fn new(host: &'a mut H, prepared: &'a PreparedFrame) -> Option<Self> {
+        let (frame, rest) = prepared.parts()?;
+        let mut heaps = frame.heaps;
+        heaps[Space::Scratch as usize] = host.scratch().base();
         Some(Session {
             frame: Frame {
-                heaps: [global, global, request, scratch],
-                headers: [parts.headers.as_ptr(), parts.local_headers.as_ptr()],
-                principal_header,
-                resource_header,
-                principal: u64::from(parts.principal.0),
-                action: u64::from(parts.action.0),
-                resource: u64::from(parts.resource.0),
-                context: u64::from(parts.context.0),
-                context_slots: parts.context_slots.as_ptr(),
-                ancestors: parts.ancestors.as_ptr(),
+                heaps,
                 rest: std::ptr::null_mut(),
+                ..*frame
             },
             rest: FrameRest {
-                attr_table: parts.attr_table.as_ptr(),
-                attr_stride: parts.attr_stride as u64,
-                attr_shapes: shapes as u64,
-                attr_complete: u64::from(parts.attr_complete),
                 builtins: const { &Shims::<H>::TABLE }.as_ptr(),
                 host: std::ptr::from_mut(host).cast::<c_void>(),
-                result_tag: 0,
-                result_word: 0,
-                broken: 0,
+                ..*rest
             },
             lives: PhantomData,
         })
@@ -145,12 +66,12 @@ impl<'a, H: Host> Session<'a, H> {
         let code = function.entry();
         self.frame.rest = &raw mut self.rest;
         // SAFETY: `code` is the entry of a body that this crate compiled with exactly this
-        // signature, and its memory lives as long as `function`. The frame's pointers were made in
-        // `new` from borrows that live as long as `self`, except the scratch base, which every
-        // shim renews; they are valid for what generated code reads: words of heap objects at
-        // offsets that the heaps gave out, headers of ids that the interners gave out, and table
-        // entries that are checked against the table's size. The constants table has at least as
-        // many words as the body reads, checked above.
+        // signature, and its memory lives as long as `function`. The frame's pointers are those of
+        // a prepared frame, which is borrowed as long as `self` lives, except the scratch base,
+        // which every shim renews; they are valid for what generated code reads: words of heap
+        // objects at offsets that the heaps gave out, headers of ids that the interners gave out,
+        // and table entries that are checked against the table's size. The constants table has at
+        // least as many words as the body reads, checked above.
         let outcome = unsafe { code(&raw mut self.frame, consts.as_ptr()) };
         if self.rest.broken != 0 {
             self.rest.broken = 0;
@@ -226,7 +147,7 @@ unsafe fn with_host<H: Host>(
     // to one shim at a time: shims do not call generated code.
     let host = unsafe { &mut *rest.host.cast::<H>() };
     let result = catch_unwind(AssertUnwindSafe(|| body(host, rest)));
-    frame.heaps[Space::Scratch as usize] = host.scratch().words().as_ptr();
+    frame.heaps[Space::Scratch as usize] = host.scratch().base();
     result.unwrap_or_else(|_| {
         rest.broken = 1;
         0

@@ -6,11 +6,11 @@
 #![allow(unsafe_code)]
 
 use crate::emit::{
-    Facts, FusedCode, FusedPolicy, Symbols, check_size, emit, emit_fused, fused_signature,
-    signature,
+    BatchSource, Facts, FusedCode, FusedPolicy, Symbols, batch_signature, check_size, emit,
+    emit_batch, emit_fused, fused_signature, signature,
 };
 use cedarjit_ir::abi::Frame;
-use cedarjit_ir::expr::Body;
+use cedarjit_ir::expr::{Body, Var};
 use cedarjit_ir::verify::{VerifyError, verify};
 use cranelift_codegen::Context;
 use cranelift_codegen::control::ControlPlane;
@@ -27,6 +27,10 @@ pub(crate) type Entry = unsafe extern "C" fn(*mut Frame, *const u64) -> u32;
 
 /// The type of fused code: `(frame, failed policies) -> satisfied policies`.
 pub(crate) type FusedEntry = unsafe extern "C" fn(*mut Frame, *mut u64) -> u64;
+
+/// The type of code for many entities: `(frame, ids, answers, count, members) -> all answers`.
+pub(crate) type BatchEntry =
+    unsafe extern "C" fn(*mut Frame, *const u32, *mut u8, u64, *const u64) -> u64;
 
 /// Why this process cannot generate code.
 #[derive(Debug, thiserror::Error)]
@@ -58,6 +62,9 @@ pub enum CompileError {
     /// A policy does not have all constants that its body reads.
     #[error("constants are missing")]
     MissingConstants,
+    /// The code generator gave no code.
+    #[error("there is no code")]
+    NoCode,
     /// The code generator failed, or the system refused executable memory.
     #[error("code generation failed")]
     Backend(#[source] Box<ModuleError>),
@@ -178,12 +185,7 @@ impl Compiler {
         symbols: &dyn Symbols,
         facts: &dyn Facts,
     ) -> Result<FusedFunction, CompileError> {
-        for policy in policies {
-            verify(policy.body)?;
-            if policy.consts.len() < policy.body.consts.len() {
-                return Err(CompileError::MissingConstants);
-            }
-        }
+        check_policies(policies)?;
         let mut kind = FusedCode::default();
         let source = |func: &mut ClifFunction, context: &mut FunctionBuilderContext| {
             func.signature = fused_signature(&*self.isa);
@@ -191,11 +193,38 @@ impl Compiler {
             Ok(())
         };
         let (codes, unit) = self.define(std::iter::once(source))?;
-        let code = codes.first().ok_or(CompileError::MissingConstants)?;
+        let code = codes.first().ok_or(CompileError::NoCode)?;
         Ok(FusedFunction {
             // SAFETY: as in `compile`; `fused_signature` describes `FusedEntry`.
             entry: unsafe { std::mem::transmute::<*const u8, FusedEntry>(code.start) },
             kind,
+            code_size: code.size,
+            _unit: unit,
+        })
+    }
+
+    /// Compiles policies into one function that decides about many entities, in a unit of its own.
+    ///
+    /// The facts must hold for whatever the function is run on.
+    ///
+    /// # Errors
+    /// As [`fuse`](Self::fuse).
+    pub fn batch(
+        &self,
+        source: &BatchSource<'_>,
+        symbols: &dyn Symbols,
+    ) -> Result<BatchFunction, CompileError> {
+        check_policies(source.policies)?;
+        let emit = |func: &mut ClifFunction, context: &mut FunctionBuilderContext| {
+            func.signature = batch_signature(&*self.isa);
+            emit_batch(source, symbols, &*self.isa, func, context)
+        };
+        let (codes, unit) = self.define(std::iter::once(emit))?;
+        let code = codes.first().ok_or(CompileError::NoCode)?;
+        Ok(BatchFunction {
+            // SAFETY: as in `compile`; `batch_signature` describes `BatchEntry`.
+            entry: unsafe { std::mem::transmute::<*const u8, BatchEntry>(code.start) },
+            varied: source.varied,
             code_size: code.size,
             _unit: unit,
         })
@@ -266,6 +295,17 @@ impl Compiler {
             code_size: compiled.code_buffer().len(),
         })
     }
+}
+
+/// Makes sure that policies are valid and have their constants.
+fn check_policies(policies: &[FusedPolicy<'_>]) -> Result<(), CompileError> {
+    for policy in policies {
+        verify(policy.body)?;
+        if policy.consts.len() < policy.body.consts.len() {
+            return Err(CompileError::MissingConstants);
+        }
+    }
+    Ok(())
 }
 
 /// Where a finished function is.
@@ -381,6 +421,34 @@ impl FusedFunction {
     /// Whether the code has no branches: running it takes as long whatever comes out.
     pub fn is_straight(&self) -> bool {
         self.kind.straight
+    }
+
+    /// The size of the machine code, in bytes.
+    pub fn code_size(&self) -> usize {
+        self.code_size
+    }
+}
+
+/// The compiled conditions of several policies, for many entities.
+#[derive(Clone, Debug)]
+pub struct BatchFunction {
+    entry: BatchEntry,
+    varied: Var,
+    code_size: usize,
+    /// Keeps the code's memory.
+    _unit: Arc<CodeUnit>,
+}
+
+impl BatchFunction {
+    /// The code, to be called only while `self` is borrowed.
+    #[inline]
+    pub(crate) fn entry(&self) -> BatchEntry {
+        self.entry
+    }
+
+    /// Whether the principal varies or the resource.
+    pub fn varied(&self) -> Var {
+        self.varied
     }
 
     /// The size of the machine code, in bytes.

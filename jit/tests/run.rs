@@ -1,87 +1,15 @@
 //! Compiled bodies on a host of their own, without the runtime.
 
-use cedarjit_ir::abi::{AncestorBucket, BucketSearch, EntityHeader, Outcome, ValuePair};
+mod host;
+
+use cedarjit_ir::abi::{Outcome, ValuePair};
 use cedarjit_ir::expr::Body;
-use cedarjit_ir::ext::ExtFn;
-use cedarjit_ir::heap::{Heap, HeapRef, Space};
-use cedarjit_ir::ids::{AttrId, EntityId, PatternId, ShapeId, StrId};
-use cedarjit_ir::shape::EMPTY_SHAPE;
+use cedarjit_ir::heap::HeapRef;
+use cedarjit_ir::ids::EntityId;
 use cedarjit_ir::text::parse;
 use cedarjit_ir::value::Value;
-use cedarjit_jit::{Compiler, FrameParts, Function, Host, RecordSymbol, Session, Symbols};
-
-/// A host whose every builtin panics, as a builtin with a bug would.
-struct Broken(Heap);
-
-impl Host for Broken {
-    fn get_attr(&mut self, _: Value, _: StrId) -> Option<Value> {
-        panic!("get_attr")
-    }
-    fn has_attr(&mut self, _: Value, _: StrId) -> Option<bool> {
-        panic!("has_attr")
-    }
-    fn get_tag(&mut self, _: EntityId, _: StrId) -> Option<Value> {
-        panic!("get_tag")
-    }
-    fn has_tag(&mut self, _: EntityId, _: StrId) -> bool {
-        panic!("has_tag")
-    }
-    fn contains(&mut self, _: HeapRef, _: Value) -> bool {
-        panic!("contains")
-    }
-    fn contains_all(&mut self, _: HeapRef, _: HeapRef) -> bool {
-        panic!("contains_all")
-    }
-    fn contains_any(&mut self, _: HeapRef, _: HeapRef) -> bool {
-        panic!("contains_any")
-    }
-    fn make_set(&mut self, _: &[ValuePair]) -> Option<HeapRef> {
-        panic!("make_set")
-    }
-    fn make_record(&mut self, _: ShapeId, _: &[ValuePair]) -> Option<HeapRef> {
-        panic!("make_record")
-    }
-    fn like(&mut self, _: StrId, _: PatternId) -> bool {
-        panic!("like")
-    }
-    fn call_ext(&mut self, _: ExtFn, _: u64, _: u64) -> Option<Value> {
-        panic!("call_ext")
-    }
-    fn scratch(&self) -> &Heap {
-        &self.0
-    }
-}
-
-/// One attribute, `a`, with string id 7, in column 0 and context slot 0.
-struct OneAttr;
-
-impl Symbols for OneAttr {
-    fn attr_name(&self, _: &str) -> StrId {
-        StrId(7)
-    }
-    fn attr_column(&self, attr: &str) -> Option<AttrId> {
-        (attr == "a").then_some(AttrId(0))
-    }
-    fn context_slot(&self, attr: &str) -> Option<usize> {
-        (attr == "a").then_some(0)
-    }
-    fn record(&self, attrs: &[&str]) -> RecordSymbol {
-        RecordSymbol {
-            shape: ShapeId(1),
-            positions: (0..attrs.len()).collect(),
-        }
-    }
-}
-
-const HEADER: EntityHeader = EntityHeader {
-    attrs: 0,
-    shape: EMPTY_SHAPE.0,
-    ty: 5,
-    tags: 0,
-    ancestors: 0,
-    search: BucketSearch::ONE,
-    bloom: 0,
-};
+use cedarjit_jit::{Compiler, Function, RequestParts, Session};
+use host::{Broken, OneAttr, prepared};
 
 fn compile(text: &str) -> Function {
     let body: Body = parse(text).unwrap();
@@ -89,35 +17,12 @@ fn compile(text: &str) -> Function {
     compiler.compile(&[&body], &OneAttr).unwrap().remove(0)
 }
 
-/// Calls `f` with a host and the parts of a request: principal 0, action 1, resource 2, an empty
-/// context record, and context slot 0 holding `slot`.
-fn with_parts<T>(slot: ValuePair, f: impl FnOnce(&mut Broken, FrameParts<'_>) -> T) -> T {
-    let mut host = Broken(Heap::new(Space::Scratch));
-    let mut global = Heap::new(Space::Global);
-    let request = Heap::new(Space::Request);
-    let context = global.record(&[], EMPTY_SHAPE, &[]).unwrap();
-    let parts = FrameParts {
-        global: &global,
-        request: &request,
-        headers: &[HEADER; 3],
-        local_headers: &[],
-        principal: EntityId(0),
-        action: EntityId(1),
-        resource: EntityId(2),
-        context,
-        context_slots: &[slot],
-        attr_table: &[0],
-        attr_stride: 1,
-        attr_complete: true,
-        ancestors: &[AncestorBucket::EMPTY],
-    };
-    f(&mut host, parts)
-}
-
 fn call_with(function: &Function, consts: &[u64], slot: ValuePair) -> Option<Outcome> {
-    with_parts(slot, |host, parts| {
-        Session::new(host, parts).unwrap().run(function, consts)
-    })
+    let mut host = Broken::new();
+    let frame = prepared(slot, |_| {});
+    Session::new(&mut host, &frame)
+        .unwrap()
+        .run(function, consts)
 }
 
 fn call(function: &Function, consts: &[u64]) -> Option<Outcome> {
@@ -228,29 +133,16 @@ fn too_few_constants_leave_the_answer_to_the_interpreter() {
 
 #[test]
 fn a_request_with_unknown_ids_is_not_evaluated() {
-    with_parts(ValuePair::ABSENT, |host, parts| {
-        assert!(Session::new(host, parts).is_some());
-        for broken in [
-            FrameParts {
-                principal: EntityId(3),
-                ..parts
-            },
-            FrameParts {
-                resource: EntityId::local(0),
-                ..parts
-            },
-            FrameParts {
-                context: HeapRef::NONE,
-                ..parts
-            },
-            FrameParts {
-                context: HeapRef(9999),
-                ..parts
-            },
-        ] {
-            assert!(Session::new(host, broken).is_none());
-        }
-    });
+    let mut host = Broken::new();
+    let mut runs = |change: fn(&mut RequestParts<'_>)| {
+        Session::new(&mut host, &prepared(ValuePair::ABSENT, change)).is_some()
+    };
+    assert!(runs(|_| {}));
+    assert!(!runs(|parts| parts.principal = EntityId(3)));
+    assert!(!runs(|parts| parts.action = EntityId(3)));
+    assert!(!runs(|parts| parts.resource = EntityId::local(0)));
+    assert!(!runs(|parts| parts.context = HeapRef::NONE));
+    assert!(!runs(|parts| parts.context = HeapRef(9999)));
 }
 
 #[test]

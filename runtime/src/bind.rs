@@ -13,7 +13,7 @@ use cedar_policy::{Context, EntityUid, Request, RequestValidationError, Schema};
 use cedarjit_frontend::limits::check_context;
 use cedarjit_ir::abi::ValuePair;
 use cedarjit_ir::fault::{Fault, planted};
-use cedarjit_ir::heap::{HeapRef, Heaps};
+use cedarjit_ir::heap::Heaps;
 use cedarjit_ir::ids::{EntityId, ShapeId};
 use cedarjit_ir::value::Tag;
 use cedarjit_jit::{PreparedFrame, RequestParts};
@@ -55,7 +55,7 @@ pub struct BoundRequest {
     pub(crate) snapshot: Arc<Snapshot>,
     /// The place of its bucket in the snapshot's table.
     pub(crate) bucket: Option<u32>,
-    /// For the bucket's fused code.
+    /// For compiled code.
     pub(crate) frame: PreparedFrame,
     pub(crate) details: Box<Details>,
 }
@@ -64,10 +64,8 @@ pub struct BoundRequest {
 #[derive(Clone, Debug)]
 pub(crate) struct Details {
     pub(crate) values: RequestValues,
-    /// The context attributes that policies read, by slot.
-    pub(crate) context_slots: Vec<ValuePair>,
     /// Whether it was asked that the request fit the schema, if there is one.
-    validated: bool,
+    pub(crate) validated: bool,
 }
 
 /// Binds one request after the other, in memory that is kept.
@@ -226,7 +224,6 @@ impl BoundRequest {
         Self {
             details: Box::new(Details {
                 values: RequestValues::unbound(&snapshot.interner),
-                context_slots: Vec::new(),
                 validated: false,
             }),
             bucket: None,
@@ -240,10 +237,6 @@ impl BoundRequest {
         &self.snapshot
     }
 
-    pub(crate) fn context_ref(&self) -> HeapRef {
-        self.details.values.context().as_heap_ref()
-    }
-
     fn clear(&mut self) {
         self.details.values.clear(&self.snapshot.interner);
         self.bucket = None;
@@ -251,14 +244,13 @@ impl BoundRequest {
     }
 
     /// Prepares for evaluation; to be called whenever a part of the request has changed.
-    fn seal(&mut self) {
+    pub(crate) fn seal(&mut self) {
         self.bucket = self.snapshot.bucket(&self.details.values);
         self.frame.prepare(RequestParts {
             principal: self.details.values.principal(),
             action: self.details.values.action(),
             resource: self.details.values.resource(),
             context: self.details.values.context().as_heap_ref(),
-            context_slots: &self.details.context_slots,
             local_headers: self.details.values.local_headers(),
             heap: self.details.values.heap(),
         });
@@ -368,7 +360,11 @@ impl BoundRequest {
     }
 
     /// The entity that is to become this part of the request.
-    fn exchange(&self, part: RequestPart, handle: EntityHandle) -> Result<EntityId, RequestError> {
+    pub(crate) fn exchange(
+        &self,
+        part: RequestPart,
+        handle: EntityHandle,
+    ) -> Result<EntityId, RequestError> {
         let id = handle.id(&self.snapshot.interner);
         let id = id.ok_or(RequestError::Handle(part))?;
         if let Some(schema) = self.snapshot.schema().filter(|_| self.details.validated)
@@ -421,7 +417,7 @@ impl BoundRequest {
     }
 
     /// The uid of an entity of this request.
-    fn uid(&self, id: EntityId) -> Option<EntityUid> {
+    pub(crate) fn uid(&self, id: EntityId) -> Option<EntityUid> {
         let interner = &self.snapshot.interner;
         let names = self.details.values.local();
         let (ty, eid) = names.entity(interner, id)?;
@@ -431,13 +427,12 @@ impl BoundRequest {
     /// Puts each context attribute that policies read into its slot.
     fn fill_context_slots(&mut self) {
         let Self {
-            snapshot, details, ..
-        } = self;
-        let Details {
-            values,
-            context_slots: slots,
+            snapshot,
+            details,
+            frame,
             ..
-        } = &mut **details;
+        } = self;
+        let (values, slots) = (&details.values, frame.context_slots_mut());
         let columns = &snapshot.columns;
         if !planted(Fault::StaleContextSlots) {
             slots.clear();

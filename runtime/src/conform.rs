@@ -15,25 +15,33 @@ use cedarjit_ir::value::{Tag, Value};
 ///
 /// O(values in the store). Recursion is bounded by the depth of the schema's types.
 pub(crate) fn conforms(store: &Store, interner: &Interner, facts: &SchemaFacts) -> bool {
+    let mut all = (0..store.headers().len()).map(EntityId::from_index);
+    all.all(|id| conforms_one(store, interner, facts, id))
+}
+
+/// Whether every attribute and tag of one entity has the type that `facts` claim.
+pub(crate) fn conforms_one(
+    store: &Store,
+    interner: &Interner,
+    facts: &SchemaFacts,
+    id: EntityId,
+) -> bool {
     let check = Check { store, interner };
-    (0..store.headers().len()).all(|i| {
-        let id = EntityId::from_index(i);
-        let header = store.header(id);
-        if header.attrs == 0 {
-            return true;
-        }
-        let name = interner.str(TypeId(header.ty).name());
-        let Some(ty) = facts.entity_type(name) else {
-            return true;
-        };
-        let tags = || {
-            store
-                .tags(id)
-                .iter()
-                .all(|(_, value)| ty.tags.as_ref().is_some_and(|ty| check.value(*value, ty)))
-        };
-        check.record(HeapRef(header.attrs), &ty.attrs) && tags()
-    })
+    let header = store.header(id);
+    if header.attrs == 0 {
+        return true;
+    }
+    let name = interner.str(TypeId(header.ty).name());
+    let Some(ty) = facts.entity_type(name) else {
+        return true;
+    };
+    let tags = || {
+        store
+            .tags(id)
+            .iter()
+            .all(|(_, value)| ty.tags.as_ref().is_some_and(|ty| check.value(value, ty)))
+    };
+    check.record(HeapRef(header.attrs), &ty.attrs) && tags()
 }
 
 struct Check<'a> {

@@ -1,20 +1,25 @@
 //! The engine: building one, asking it, changing it.
 
 mod build;
+mod policies;
 mod tier;
+mod transaction;
 mod update;
 
 pub use build::{BuildError, EngineBuilder};
 pub use tier::{CompileMode, InterpretedBecause, JitMode, Stats, Tier};
+pub use transaction::Transaction;
 pub use update::UpdateError;
 
 use crate::response::Response;
-use crate::session::respond;
+use crate::saved::{self, SaveError, SavedError};
 use crate::snapshot::Snapshot;
+use crate::store::{Children, LiveBytes};
 use arc_swap::ArcSwap;
 use cedar_policy::{PolicySet, Request};
 use std::fmt;
-use std::sync::{Arc, Mutex};
+use std::io::Write;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 /// A policy decision engine: policies, entities and, where there is one, a schema, compiled.
 ///
@@ -32,13 +37,16 @@ struct Shared {
     source: Mutex<Source>,
 }
 
-#[derive(Clone)]
 struct Source {
     /// Templates and static policies. Links are many, and all there is to them is in the snapshot.
     policies: PolicySet,
     jit: JitMode,
     compile: CompileMode,
     index: bool,
+    /// The hierarchy of the current state's entities upside down, once a change has needed it.
+    children: Option<Children>,
+    /// How large the current state's tables were when they held no garbage.
+    live: LiveBytes,
 }
 
 impl fmt::Debug for Engine {
@@ -63,10 +71,7 @@ impl Engine {
     /// policies and entities. To decide many requests fast, [bind](Snapshot::bind) them and
     /// evaluate with a [`Scratch`](crate::Scratch) of your own.
     pub fn is_authorized(&self, request: &Request) -> Response {
-        match self.snapshot().bind(request) {
-            Ok(bound) => respond(bound),
-            Err(error) => Response::refused(error),
-        }
+        self.snapshot().is_authorized(request)
     }
 
     /// The current state, to make several decisions on one state.
@@ -96,9 +101,43 @@ impl Engine {
         self.snapshot().compile_now();
     }
 
+    /// Writes what the engine holds, to be [loaded](Self::load) again: the entities, the policies with
+    /// their links, and the schema, but no code. Engines that came about in the same way write the
+    /// same bytes.
+    ///
+    /// # Errors
+    /// When `sink` fails, the schema was given as a value, or a policy cannot be written as text.
+    pub fn save(&self, sink: impl Write) -> Result<(), SaveError> {
+        let source = self.source();
+        // Both are of one state, since whoever changes it holds the source.
+        let snapshot = self.snapshot();
+        let policies = saved::policies(&source.policies, &snapshot)?;
+        drop(source);
+        saved::write(&snapshot, &policies, sink)
+    }
+
+    /// Loads an engine that was [saved](Self::save): [`EngineBuilder::load`] with nothing said
+    /// before.
+    ///
+    /// # Errors
+    /// As there.
+    pub fn load(file: &[u8]) -> Result<Self, SavedError> {
+        Self::builder().load(file)
+    }
+
+    fn source(&self) -> MutexGuard<'_, Source> {
+        // A transaction that panicked has undone what it did.
+        (self.shared.source)
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+    }
+
     /// Puts a state in place, once it has its code or while that is generated.
     fn publish(&self, next: Arc<Snapshot>, compile: CompileMode) {
-        start(&next, compile);
+        // Most changes are of entities, and need no code.
+        if next.compilation.is_pending() {
+            start(&next, compile);
+        }
         self.shared.current.store(next);
     }
 }

@@ -8,7 +8,7 @@ use crate::index::{Query, ScopeIndex, action_matches};
 use crate::interpreter::Interpreter;
 use crate::native::{NativeHost, ObservedHost};
 use crate::outcomes::Outcomes;
-use crate::policies::PolicyTable;
+use crate::policies::Evaluable;
 use crate::snapshot::Snapshot;
 use crate::values::{ScratchSpace, ValueContext};
 use cedar_policy::Decision;
@@ -16,7 +16,7 @@ use cedarjit_ir::abi::Outcome;
 use cedarjit_ir::fault::{Fault, planted};
 use cedarjit_ir::ids::PolicyIndex;
 use cedarjit_ir::value::Value;
-use cedarjit_jit::{FrameParts, FusedOutcomes, Host, Session};
+use cedarjit_jit::{FusedOutcomes, Host, Session};
 
 /// What evaluation writes to: kept by the caller, so that evaluating allocates nothing once it has
 /// grown to size.
@@ -79,7 +79,7 @@ impl<'a> Evaluation<'a> {
 
 /// The id of a policy that failed, and why it did.
 pub(crate) fn explain_failure(request: &BoundRequest, policy: PolicyIndex) -> (&str, EvalError) {
-    let Some(bound) = request.snapshot.table.policies().get(policy.index()) else {
+    let Some(bound) = request.snapshot.policy(policy) else {
         return ("", EvalError::Unexplained);
     };
     let mut space = ScratchSpace::new();
@@ -107,11 +107,17 @@ const NATIVE: Mode = Mode {
     decision_only: false,
 };
 
+/// As [`NATIVE`], no further than the decision takes.
+const DECISION: Mode = Mode {
+    decision_only: true,
+    ..NATIVE
+};
+
 impl BoundRequest {
     /// The id of a policy of the snapshot.
     pub(crate) fn policy_id(&self, policy: PolicyIndex) -> &str {
-        let policies = self.snapshot.table.policies();
-        policies.get(policy.index()).map_or("", |p| p.id.as_str())
+        let policy = self.snapshot.policy(policy);
+        policy.map_or("", |policy| policy.id.as_str())
     }
 
     fn values<'a>(&'a self, scratch: &'a mut ScratchSpace) -> ValueContext<'a> {
@@ -145,36 +151,20 @@ impl BoundRequest {
     /// Decides, and finds out no more than that takes.
     ///
     /// The decision is that of [`evaluate`](Self::evaluate). Which policies determine it is not
-    /// found, nor which would fail: once a forbid is satisfied no further policy is evaluated, and
-    /// once a permit is, no further permit.
+    /// found, nor which would fail: policies that can no longer change the decision are skipped,
+    /// unless fused code evaluates them together with others.
     #[inline]
     pub fn decide(&self, scratch: &mut Scratch) -> Decision {
-        if let Some(fused) = self.fused()
-            && let Some(outcomes) = self.frame.run(&fused.function)
-        {
-            let outcomes = fused.restrict(outcomes);
-            let forbidden = outcomes.satisfied & !fused.permits != 0;
-            let scoped = self
-                .snapshot
-                .index
-                .as_ref()
-                .is_some_and(ScopeIndex::has_scoped);
-            if forbidden || !scoped {
-                return match outcomes.satisfied != 0 && !forbidden {
-                    true => Decision::Allow,
-                    false => Decision::Deny,
-                };
+        let Some(fused) = self.fused() else {
+            return self.run(scratch, DECISION, ()).decision();
+        };
+        match self.run_frame(fused) {
+            (Some(outcomes), None) => Outcomes::of_fused(outcomes, fused.permits).decision(),
+            (outcomes, scoped) => {
+                let session = self.run_session(scratch, fused, DECISION, outcomes, scoped);
+                session.decision()
             }
         }
-        self.decide_unfused(scratch)
-    }
-
-    fn decide_unfused(&self, scratch: &mut Scratch) -> Decision {
-        let mode = Mode {
-            decision_only: true,
-            ..NATIVE
-        };
-        self.run(scratch, mode, ()).decision()
     }
 
     /// Evaluates as [`evaluate`](Self::evaluate) does, without asking the scope index: every policy
@@ -204,6 +194,25 @@ impl BoundRequest {
         )
     }
 
+    /// Interprets with the entities that were laid over the store.
+    ///
+    /// `indexed` says that the scope index knows what the request is about; else every policy is
+    /// visited, whatever its action, since the action may be in something else, too.
+    pub(crate) fn interpret_overlaid<'a>(
+        &'a self,
+        scratch: &'a mut Scratch,
+        indexed: bool,
+    ) -> Evaluation<'a> {
+        if !indexed {
+            return self.interpret_all(scratch, ());
+        }
+        let mode = Mode {
+            native: false,
+            ..NATIVE
+        };
+        self.run(scratch, mode, ())
+    }
+
     /// As [`evaluate`](Self::evaluate), and counts what compiled code did.
     ///
     /// What the interpreter did is counted only for policies that it had to evaluate.
@@ -223,11 +232,19 @@ impl BoundRequest {
         scratch: &'a mut Scratch,
         coverage: &mut Coverage,
     ) -> Evaluation<'a> {
+        self.interpret_all(scratch, coverage)
+    }
+
+    /// Interprets every policy.
+    fn interpret_all<'a>(
+        &'a self,
+        scratch: &'a mut Scratch,
+        observer: impl Observer,
+    ) -> Evaluation<'a> {
         scratch.outcomes.clear();
-        let count = self.snapshot.table.policies().len();
-        let every = (0..count).map(PolicyIndex::from_index);
-        scratch.interpret.extend(every);
-        self.run_interpreter(scratch, coverage);
+        let every = self.snapshot.all_policies();
+        scratch.interpret.extend(every.map(|(policy, _)| policy));
+        self.run_interpreter(scratch, observer);
         self.finish(scratch)
     }
 
@@ -263,19 +280,21 @@ impl BoundRequest {
     /// Calls `visit` with every policy whose action constraint holds and whose scope may hold.
     #[inline]
     fn candidates(&self, mode: Mode, mut visit: impl FnMut(PolicyIndex)) {
-        let Snapshot {
-            store,
-            table,
-            index,
-            ..
-        } = &*self.snapshot;
-        match index {
-            Some(index) if mode.indexed => index.candidates(self.query(), visit),
+        let snapshot = &self.snapshot;
+        match &snapshot.index {
+            Some(index) if mode.indexed => {
+                index
+                    .unscoped(self.details.values.action())
+                    .for_each(&mut visit);
+                if snapshot.has_scoped() {
+                    snapshot.scoped(index, self.query(), visit);
+                }
+            }
             _ => {
                 let action = self.details.values.action();
-                for (i, policy) in table.policies().iter().enumerate() {
-                    if action_matches(&policy.policy.action, action, store) {
-                        visit(PolicyIndex::from_index(i));
+                for (index, policy) in snapshot.all_policies() {
+                    if action_matches(&policy.policy.action, action, &snapshot.store) {
+                        visit(index);
                     }
                 }
             }
@@ -293,42 +312,43 @@ impl BoundRequest {
         }
     }
 
-    /// Everything that compiled code can reach.
+    /// What answers compiled code's calls.
     #[inline]
-    fn frame_parts(&self) -> FrameParts<'_> {
-        let store = self.snapshot.store.memory();
-        FrameParts {
-            global: &store.heap,
-            request: self.details.values.heap(),
-            headers: &store.headers,
-            local_headers: self.details.values.local_headers(),
-            principal: self.details.values.principal(),
-            action: self.details.values.action(),
-            resource: self.details.values.resource(),
-            context: self.context_ref(),
-            context_slots: &self.details.context_slots,
-            attr_table: &store.attr_table,
-            attr_stride: store.attr_stride,
-            attr_complete: store.attr_complete,
-            ancestors: &store.ancestors,
+    fn host<'a>(
+        &'a self,
+        space: &'a mut ScratchSpace,
+        elements: &'a mut Vec<Value>,
+    ) -> NativeHost<'a> {
+        NativeHost {
+            values: self.values(space),
+            patterns: &self.snapshot.table.patterns,
+            elements,
         }
+    }
+
+    /// What fused code finds out without a session, and the index if that has policies to evaluate
+    /// besides.
+    #[inline]
+    fn run_frame(&self, fused: &Fused) -> (Option<FusedOutcomes>, Option<&ScopeIndex>) {
+        let outcomes = self.frame.run(&fused.function);
+        let index = self.snapshot.index.as_deref();
+        let scoped =
+            |_: &&ScopeIndex| self.snapshot.has_scoped() && !planted(Fault::FusedSkipsScoped);
+        (outcomes.map(|o| fused.restrict(o)), index.filter(scoped))
     }
 
     #[inline]
     fn run_fused<'a>(&'a self, scratch: &'a mut Scratch, fused: &Fused) -> Evaluation<'a> {
-        let index = self.snapshot.index.as_ref();
-        let scoped = |index: &&ScopeIndex| index.has_scoped() && !planted(Fault::FusedSkipsScoped);
-        match (self.frame.run(&fused.function), index.filter(scoped)) {
+        match self.run_frame(fused) {
             (Some(outcomes), None) => {
                 scratch.outcomes.clear();
-                let outcomes = fused.restrict(outcomes);
                 scratch.outcomes.set_fused(outcomes, fused.permits);
                 Evaluation {
                     request: self,
                     outcomes: &scratch.outcomes,
                 }
             }
-            (outcomes, index) => self.run_session(scratch, fused, outcomes, index),
+            (outcomes, scoped) => self.run_session(scratch, fused, NATIVE, outcomes, scoped),
         }
     }
 
@@ -338,28 +358,27 @@ impl BoundRequest {
         &'a self,
         scratch: &'a mut Scratch,
         fused: &Fused,
+        mode: Mode,
         outcomes: Option<FusedOutcomes>,
         index: Option<&ScopeIndex>,
     ) -> Evaluation<'a> {
-        let table = &self.snapshot.table;
-        let mut host = NativeHost {
-            values: self.values(&mut scratch.space),
-            patterns: &table.patterns,
-            elements: &mut scratch.elements,
+        let snapshot = &self.snapshot;
+        let mut host = self.host(&mut scratch.space, &mut scratch.elements);
+        let mut session = Session::new(&mut host, &self.frame);
+        let run = |session: &mut Session<'_, _>| {
+            let outcomes = session.run_fused(&fused.function)?;
+            Some(fused.restrict(outcomes))
         };
-        let mut session = Session::new(&mut host, self.frame_parts());
-        let run = |session: &mut Session<'_, _>| session.run_fused(&fused.function);
         let outcomes = outcomes.or_else(|| session.as_mut().and_then(run));
-        let (Some(mut session), Some(fused_outcomes)) = (session, outcomes) else {
-            return self.evaluate_unfused(scratch);
+        let (Some(mut session), Some(outcomes)) = (session, outcomes) else {
+            return self.run(scratch, mode, ());
         };
         scratch.outcomes.clear();
-        let fused_outcomes = fused.restrict(fused_outcomes);
-        scratch.outcomes.set_fused(fused_outcomes, fused.permits);
+        scratch.outcomes.set_fused(outcomes, fused.permits);
         if let Some(index) = index {
             let (outcomes, pending) = (&mut scratch.outcomes, &mut scratch.interpret);
-            index.scoped(self.query(), |policy| {
-                run_one(table, policy, &mut session, outcomes, pending);
+            snapshot.scoped(index, self.query(), |policy| {
+                run_one(snapshot, mode, policy, &mut session, outcomes, pending);
             });
             if !scratch.interpret.is_empty() {
                 self.run_interpreter(scratch, ());
@@ -370,25 +389,17 @@ impl BoundRequest {
 
     #[inline]
     fn run_native(&self, scratch: &mut Scratch, mode: Mode, mut observer: impl Observer) {
-        let table = &self.snapshot.table;
-        let host = NativeHost {
-            values: self.values(&mut scratch.space),
-            patterns: &table.patterns,
-            elements: &mut scratch.elements,
-        };
+        let snapshot = &self.snapshot;
         let mut host = ObservedHost {
-            host,
+            host: self.host(&mut scratch.space, &mut scratch.elements),
             observer: observer.reborrow(),
         };
         let (outcomes, pending) = (&mut scratch.outcomes, &mut scratch.interpret);
-        let Some(mut session) = Session::new(&mut host, self.frame_parts()) else {
+        let Some(mut session) = Session::new(&mut host, &self.frame) else {
             return self.candidates(mode, |policy| pending.push(policy));
         };
         self.candidates(mode, |policy| {
-            if mode.decision_only && outcomes.settle(table.effect(policy)) {
-                return;
-            }
-            run_one(table, policy, &mut session, outcomes, pending);
+            run_one(snapshot, mode, policy, &mut session, outcomes, pending);
         });
     }
 
@@ -402,7 +413,7 @@ impl BoundRequest {
             ..
         } = scratch;
         for policy in interpret.drain(..) {
-            let Some(bound) = self.snapshot.table.policies().get(policy.index()) else {
+            let Some(bound) = self.snapshot.policy(policy) else {
                 continue;
             };
             space.clear();
@@ -417,21 +428,31 @@ impl BoundRequest {
     }
 }
 
-/// Runs the code of one policy; puts it among the `pending` ones if there is none.
+/// Runs the code of one policy, unless it is skipped; puts it among the `pending` ones if there is
+/// none.
 #[inline]
 fn run_one<H: Host>(
-    table: &PolicyTable,
+    snapshot: &Snapshot,
+    mode: Mode,
     policy: PolicyIndex,
     session: &mut Session<'_, H>,
     outcomes: &mut Outcomes,
     pending: &mut Vec<PolicyIndex>,
 ) {
-    let Some((entry, body)) = table.entry(policy) else {
+    let Some(Evaluable {
+        body,
+        consts,
+        effect,
+    }) = snapshot.evaluable(policy)
+    else {
         return;
     };
+    if mode.decision_only && outcomes.settle(effect) {
+        return;
+    }
     let code = body.code.get();
-    match code.and_then(|code| session.run(code, table.consts(entry))) {
-        Some(outcome) => outcomes.add(policy, entry.effect, outcome),
+    match code.and_then(|code| session.run(code, consts)) {
+        Some(outcome) => outcomes.add(policy, effect, outcome),
         None if planted(Fault::PendingSkipped) && body.code.is_pending() => {}
         None => pending.push(policy),
     }

@@ -4,7 +4,7 @@
 //! on them belongs to the snapshots of that store. A schema would not say more: these hold with a
 //! schema or without.
 
-use crate::store::Store;
+use crate::store::{Store, StoreUpdate};
 use cedarjit_ir::abi::{AttrEntry, EntityHeader};
 use cedarjit_ir::expr::Var;
 use cedarjit_ir::heap::{HeapRef, Heaps, Object};
@@ -14,14 +14,18 @@ use cedarjit_ir::value::{Tag, Value};
 use cedarjit_jit::{Attribute, Facts, Subject, Values};
 use foldhash::fast::RandomState;
 use hashbrown::{HashMap, HashSet};
+use std::sync::{Arc, OnceLock};
 
 /// What the entities of each type have in common.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub(crate) struct StoreFacts {
     types: HashMap<TypeId, TypeFacts, RandomState>,
 }
 
-#[derive(Debug, Default)]
+/// The facts of a store, observed when first asked for; shared by the snapshots of these entities.
+pub(crate) type SharedFacts = Arc<OnceLock<StoreFacts>>;
+
+#[derive(Clone, Debug, Default)]
 struct TypeFacts {
     /// The attribute names that some entity has.
     names: HashSet<StrId, RandomState>,
@@ -35,36 +39,86 @@ impl StoreFacts {
     /// Looks at every attribute of every entity. O(attributes of all entities).
     pub(crate) fn of(store: &Store) -> Self {
         let mut facts = Self::default();
-        let heap = store.heap();
-        let heaps = Heaps {
-            global: heap,
-            request: heap,
-            scratch: heap,
-        };
-        for header in store.headers() {
-            // A missing entity has no record, and the word where its would be is none.
-            let record = HeapRef(header.attrs);
-            let Some(record) = heaps.object(record).filter(|_| record.is_some()) else {
-                continue;
-            };
-            let shape = ShapeId(header.shape);
-            let values = record.values().map(|value| observe(value, store, heaps));
-            let entry = facts.types.entry(TypeId(header.ty));
-            let known = entry.or_insert_with(|| TypeFacts {
-                shape: Some(shape),
-                values: values.clone().collect(),
-                ..TypeFacts::default()
-            });
-            if known.shape == Some(shape) {
-                for (known, seen) in known.values.iter_mut().zip(values) {
-                    *known = join(*known, seen);
-                }
-            } else {
-                known.shape = None;
-            }
-            known.names.extend(store.shapes().attrs(shape));
+        for header in store.headers().iter() {
+            facts.add(header, store);
         }
         facts
+    }
+
+    /// Looks at the attributes of an entity, if it exists.
+    fn add(&mut self, header: &EntityHeader, store: &Store) {
+        let Some(record) = record(header, store) else {
+            return;
+        };
+        let shape = ShapeId(header.shape);
+        let values = observed(record, store);
+        let entry = self.types.entry(TypeId(header.ty));
+        let known = entry.or_insert_with(|| TypeFacts {
+            shape: Some(shape),
+            values: values.clone().collect(),
+            ..TypeFacts::default()
+        });
+        if known.shape == Some(shape) {
+            for (known, seen) in known.values.iter_mut().zip(values) {
+                *known = join(*known, seen);
+            }
+        } else {
+            known.shape = None;
+        }
+        known.names.extend(store.shapes().attrs(shape));
+    }
+
+    /// What still holds when entities have changed; `None` if all of it does.
+    pub(crate) fn after(&self, store: &Store, update: &StoreUpdate) -> Option<Self> {
+        let mut weaker: Option<Self> = None;
+        for (id, existed) in update.written() {
+            let header = store.header(id);
+            let exists = header.attrs != 0;
+            let facts = weaker.as_ref().unwrap_or(self);
+            let fits = (!exists || facts.cover(header, store))
+                && (exists == existed || !facts.tell_existence(TypeId(header.ty)));
+            if !fits {
+                let weaker = weaker.get_or_insert_with(|| self.clone());
+                weaker.add(header, store);
+                if exists != existed {
+                    weaker.forget_existence(TypeId(header.ty));
+                }
+            }
+        }
+        weaker
+    }
+
+    /// Whether an existing entity with this header is like the others of its type.
+    fn cover(&self, header: &EntityHeader, store: &Store) -> bool {
+        let shape = ShapeId(header.shape);
+        let Some((known, record)) = self
+            .types
+            .get(&TypeId(header.ty))
+            .zip(record(header, store))
+        else {
+            return false;
+        };
+        let names = store.shapes().attrs(shape);
+        if known.shape != Some(shape) {
+            return known.shape.is_none() && names.iter().all(|name| known.names.contains(name));
+        }
+        let seen = observed(record, store);
+        seen.zip(&known.values)
+            .all(|(seen, known)| join(*known, seen) == *known)
+    }
+
+    /// Whether anything is claimed about the existence of entities of a type that attributes name.
+    fn tell_existence(&self, ty: TypeId) -> bool {
+        let mut values = self.types.values().flat_map(|facts| &facts.values);
+        values.any(|values| values.exists.is_some() && values.entity.is_none_or(|of| of == ty))
+    }
+
+    fn forget_existence(&mut self, ty: TypeId) {
+        for values in self.types.values_mut().flat_map(|facts| &mut facts.values) {
+            if values.entity.is_none_or(|of| of == ty) {
+                values.exists = None;
+            }
+        }
     }
 
     fn attribute(&self, ty: TypeId, name: StrId, store: &Store) -> Option<Attribute> {
@@ -81,7 +135,27 @@ impl StoreFacts {
     }
 }
 
-fn observe(value: Value, store: &Store, heaps: Heaps<'_>) -> Values {
+fn heaps(store: &Store) -> Heaps<'_> {
+    let heap = store.heap();
+    Heaps {
+        global: heap,
+        request: heap,
+        scratch: heap,
+    }
+}
+
+/// The attribute record of an entity, if it exists.
+fn record<'a>(header: &EntityHeader, store: &'a Store) -> Option<Object<'a>> {
+    // A missing entity has no record, and the word where its would be is none.
+    let record = HeapRef(header.attrs);
+    heaps(store).object(record).filter(|_| record.is_some())
+}
+
+fn observed<'a>(record: Object<'a>, store: &'a Store) -> impl Iterator<Item = Values> + Clone + 'a {
+    record.values().map(move |value| observe(value, store))
+}
+
+fn observe(value: Value, store: &Store) -> Values {
     let mut seen = Values {
         tag: Some(value.tag),
         ..Values::default()
@@ -93,7 +167,7 @@ fn observe(value: Value, store: &Store, heaps: Heaps<'_>) -> Values {
             seen.exists = Some(subject.exists);
         }
         Tag::Set => {
-            let set = heaps.object(value.as_heap_ref());
+            let set = heaps(store).object(value.as_heap_ref());
             seen.entity_sets = set.and_then(Object::entity_words).is_some();
         }
         _ => {}
@@ -131,8 +205,8 @@ pub(crate) struct RequestFacts<'a> {
     pub(crate) interner: &'a Interner,
     pub(crate) facts: &'a StoreFacts,
     pub(crate) principal: Subject,
-    /// `None` if it is one that the store does not know.
-    pub(crate) action: Option<EntityId>,
+    /// `None` if nothing is known of it.
+    pub(crate) action: Option<Subject>,
     pub(crate) resource: Subject,
 }
 
@@ -140,7 +214,7 @@ impl Facts for RequestFacts<'_> {
     fn subject(&self, var: Var) -> Option<Subject> {
         match var {
             Var::Principal => Some(self.principal),
-            Var::Action => self.action.map(|action| subject(action, self.store)),
+            Var::Action => self.action,
             Var::Resource => Some(self.resource),
             Var::Context => None,
         }

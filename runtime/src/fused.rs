@@ -6,20 +6,24 @@
 //! function. Until then, and for the policies posted under entities, each policy runs by itself.
 
 use crate::bind::BoundRequest;
-use crate::facts::{RequestFacts, StoreFacts, headed, subject};
+use crate::facts::{RequestFacts, SharedFacts, StoreFacts, headed, subject};
 use crate::jobs;
+use crate::query::BatchCell;
 use crate::request::RequestValues;
 use crate::snapshot::Snapshot;
+use crate::store::{Store, StoreUpdate};
 use cedarjit_frontend::hir::Effect;
+use cedarjit_ir::expr::{ConstKind, Type};
+use cedarjit_ir::fault::{Fault, planted};
 use cedarjit_ir::ids::{EntityId, PolicyIndex};
 use cedarjit_jit::{FusedFunction, FusedOutcomes, FusedPolicy, MAX_FUSED, Subject};
-use foldhash::quality::RandomState;
-use std::hash::BuildHasher;
+use foldhash::fast::RandomState;
+use hashbrown::HashSet;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
-/// How many buckets a snapshot has room for; requests beyond do without fused code.
+/// How many buckets a snapshot has room for, a power of two; requests beyond do without fused code.
 const BUCKETS: usize = 256;
 
 /// How many places of the table are looked at for a bucket.
@@ -33,26 +37,59 @@ const WIDE: usize = 6;
 
 /// How often a bucket is asked for before its policies are fused in the background: compiling takes
 /// as long as some ten thousand decisions.
-const HOT: u32 = 100;
+const HOT: u32 = 128;
 
 /// An id that no action has.
-const UNKNOWN_ACTION: EntityId = EntityId(u32::MAX);
+pub(crate) const UNKNOWN_ACTION: EntityId = EntityId(u32::MAX);
 
 /// What requests of one bucket have in common.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct Key {
-    principal: Subject,
+pub(crate) struct Key {
+    pub(crate) principal: Subject,
     /// `None` for all actions that the interner does not know: the same policies apply to them.
-    action: Option<EntityId>,
-    resource: Subject,
+    pub(crate) action: Option<Action>,
+    pub(crate) resource: Subject,
+}
+
+/// An action that the interner knows.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Action {
+    pub(crate) id: EntityId,
+    /// As an entity.
+    subject: Subject,
+}
+
+impl Key {
+    /// A place to begin at, below [`BUCKETS`].
+    ///
+    /// The engine numbers types and actions itself, so nobody chooses keys that collide.
+    #[inline]
+    fn hash(self) -> usize {
+        let subject = |s: Subject| u64::from(s.ty.0) << 1 | u64::from(s.exists);
+        let parts = [
+            (subject(self.principal), 0x9e37_79b9_7f4a_7c15),
+            (subject(self.resource), 0xc2b2_ae3d_27d4_eb4f),
+            (
+                self.action.map_or(0, |action| u64::from(action.id.0)),
+                0xd6e8_feb8_6659_fd93,
+            ),
+        ];
+        let mixed = parts.iter().fold(0_u64, |sum, (part, factor)| {
+            sum.wrapping_add(part.wrapping_mul(*factor))
+        });
+        // A product's high bits depend on all bits of its factors.
+        (mixed >> (u64::BITS - BUCKETS.trailing_zeros())) as usize
+    }
 }
 
 /// The policies that a bucket's requests share, and their code.
 #[derive(Debug)]
 pub(crate) struct Bucket {
-    key: Key,
+    pub(crate) key: Key,
     asked: AtomicU32,
     code: OnceLock<Option<Fused>>,
+    /// The code for many principals and for many resources.
+    pub(crate) batches: [BatchCell; 2],
 }
 
 /// Policies and the function that evaluates them, a bit each.
@@ -82,53 +119,109 @@ impl Fused {
 type WideFunctions = Vec<((Subject, Subject), Option<FusedFunction>)>;
 
 /// The buckets of a snapshot: a hash table that requests fill without a lock.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(crate) struct BucketTable {
-    places: Box<[OnceLock<Bucket>]>,
-    seed: RandomState,
-    facts: OnceLock<StoreFacts>,
+    /// [`BUCKETS`] places, made for the first request: many a snapshot is replaced before it is
+    /// asked anything.
+    places: OnceLock<Box<[OnceLock<Bucket>]>>,
+    facts: SharedFacts,
     wide: Mutex<WideFunctions>,
-}
-
-impl Default for BucketTable {
-    fn default() -> Self {
-        Self {
-            places: (0..BUCKETS).map(|_| OnceLock::new()).collect(),
-            seed: RandomState::default(),
-            facts: OnceLock::new(),
-            wide: Mutex::default(),
-        }
-    }
+    /// The entities that are constants of policies posted under actions alone: code relies on
+    /// whether they exist.
+    named: OnceLock<HashSet<EntityId, RandomState>>,
 }
 
 impl BucketTable {
-    fn place(&self, key: Key) -> Option<u32> {
-        let packed = |subject: Subject| u64::from(subject.ty.0) << 1 | u64::from(subject.exists);
-        let subjects = packed(key.principal) << 32 | packed(key.resource);
-        let hash = self
-            .seed
-            .hash_one((subjects, key.action.map_or(0, |a| a.0)));
+    /// A table without buckets, whose code is to rely on these facts.
+    pub(crate) fn new(facts: SharedFacts) -> Self {
+        Self {
+            facts,
+            ..Self::default()
+        }
+    }
+
+    /// The table for a store in which entities have changed: this one if all that its code relies on
+    /// still holds, else one without code that knows which buckets are busy.
+    pub(crate) fn after(
+        self: &Arc<Self>,
+        earlier: &Snapshot,
+        store: &Store,
+        update: &StoreUpdate,
+    ) -> Arc<Self> {
+        let facts = match self.facts.get() {
+            // Nothing relies on them yet.
+            None => Arc::default(),
+            Some(facts) => match facts.after(store, update) {
+                Some(weaker) => Arc::new(OnceLock::from(weaker)),
+                None if self.names(earlier, store, update) => Arc::clone(&self.facts),
+                None => return Arc::clone(self),
+            },
+        };
+        if planted(Fault::StaleFusedCode) {
+            return Arc::clone(self);
+        }
+        let table = Self::new(facts);
+        for bucket in self
+            .places
+            .get()
+            .into_iter()
+            .flatten()
+            .filter_map(OnceLock::get)
+        {
+            let place = table.place(bucket.key);
+            if let Some(heir) = place.and_then(|place| table.get(place)) {
+                let asked = bucket.asked.load(Ordering::Relaxed);
+                heir.asked.store(asked.min(HOT - 1), Ordering::Relaxed);
+            }
+        }
+        Arc::new(table)
+    }
+
+    /// Whether code relies on the existence of an entity that has come or gone.
+    fn names(&self, earlier: &Snapshot, store: &Store, update: &StoreUpdate) -> bool {
+        let mut moved = update
+            .written()
+            .filter(|(id, existed)| store.exists(*id) != *existed);
+        if planted(Fault::NamedEntityMoved) {
+            return false;
+        }
+        moved.any(|(id, _)| (self.named.get_or_init(|| earlier.fused_constants())).contains(&id))
+    }
+
+    /// The facts that fused code relies on.
+    pub(crate) fn facts(&self) -> &SharedFacts {
+        &self.facts
+    }
+
+    /// The place of the bucket with this key, which is put there if it is new.
+    pub(crate) fn place(&self, key: Key) -> Option<u32> {
+        let empty = || (0..BUCKETS).map(|_| OnceLock::new()).collect();
+        let places = self.places.get_or_init(empty);
+        let first = key.hash();
         (0..PROBES).find_map(|probe| {
-            let place = (hash as usize).wrapping_add(probe) % BUCKETS;
-            let bucket = self.places.get(place)?.get_or_init(|| Bucket {
+            let place = first.wrapping_add(probe) % BUCKETS;
+            let bucket = places.get(place)?.get_or_init(|| Bucket {
                 key,
                 asked: AtomicU32::new(0),
                 code: OnceLock::new(),
+                batches: Default::default(),
             });
             (bucket.key == key).then_some(place as u32)
         })
     }
 
     #[inline]
-    fn get(&self, place: u32) -> Option<&Bucket> {
-        self.places.get(place as usize)?.get()
+    pub(crate) fn get(&self, place: u32) -> Option<&Bucket> {
+        self.places.get()?.get(place as usize)?.get()
     }
 
     /// How many buckets have fused code, and how large it is in bytes.
     pub(crate) fn stats(&self) -> (usize, usize) {
         let mut functions: Vec<_> = self
             .places
-            .iter()
+            .get()
+            .into_iter()
+            .flatten()
             .filter_map(|place| place.get()?.code.get()?.as_ref())
             .map(|fused| (fused.function.address(), fused.function.code_size()))
             .collect();
@@ -143,20 +236,47 @@ impl BucketTable {
 impl Snapshot {
     /// The place of the bucket for requests with these values; `None` if they have none.
     pub(crate) fn bucket(&self, values: &RequestValues) -> Option<u32> {
-        let known = |id: EntityId| {
-            let subject = match id.is_local() {
-                true => headed(values.local_headers().get(id.local_index())?),
-                false => subject(id, &self.store),
-            };
-            // A type that only the request knows is another number in each.
-            (!subject.ty.name().is_local()).then_some(subject)
-        };
         let action = values.action();
         self.buckets.place(Key {
-            principal: known(values.principal())?,
-            action: (!action.is_local()).then_some(action),
-            resource: known(values.resource())?,
+            principal: self.subject(values.principal(), values)?,
+            action: self.action(action),
+            resource: self.subject(values.resource(), values)?,
         })
+    }
+
+    /// What is known of an action; `None` if only the request knows it.
+    pub(crate) fn action(&self, id: EntityId) -> Option<Action> {
+        (!id.is_local()).then(|| Action {
+            id,
+            subject: subject(id, &self.store),
+        })
+    }
+
+    /// The entities that are constants of policies posted under actions alone.
+    fn fused_constants(&self) -> HashSet<EntityId, RandomState> {
+        let policies = self
+            .index
+            .iter()
+            .filter_map(|index| index.all_unscoped(usize::MAX));
+        let entries = policies
+            .flatten()
+            .filter_map(|policy| self.table.entry(policy));
+        let constants = entries.flat_map(|(entry, body)| {
+            let words = self.table.consts(entry);
+            body.body.consts.iter().zip(words)
+        });
+        let entities = constants.filter(|(kind, _)| **kind == ConstKind::Value(Type::Entity));
+        entities.map(|(_, word)| EntityId(*word as u32)).collect()
+    }
+
+    /// What is known of an entity that a request is about; `None` if only the request knows its type.
+    pub(crate) fn subject(&self, id: EntityId, values: &RequestValues) -> Option<Subject> {
+        let subject = match id.is_local() {
+            true => headed(values.local_headers().get(id.local_index())?),
+            false => subject(id, &self.store),
+        };
+        // A type that only the request knows is another number in each.
+        (!subject.ty.name().is_local()).then_some(subject)
     }
 
     fn fuse_bucket(&self, place: u32) -> Option<&Fused> {
@@ -168,7 +288,7 @@ impl Snapshot {
     fn fuse(&self, key: Key) -> Option<Fused> {
         let index = self.index.as_ref()?;
         let own: Vec<PolicyIndex> = index
-            .unscoped(key.action.unwrap_or(UNKNOWN_ACTION))
+            .unscoped(key.action.map_or(UNKNOWN_ACTION, |action| action.id))
             .collect();
         if own.is_empty() || own.len() > MAX_FUSED {
             return None;
@@ -217,26 +337,36 @@ impl Snapshot {
     }
 
     fn compile_fused(&self, policies: &[PolicyIndex], key: Key) -> Option<FusedFunction> {
-        let fused = policies.iter().map(|policy| {
+        let fused = self.to_fuse(policies)?;
+        let facts = self.request_facts(key);
+        let compiler = self.compilation.compiler()?;
+        let compile = || compiler.fuse(&fused, &self.symbols(), &facts).ok();
+        // A panic of the code generator is no reason to fail: the policies have code of their own.
+        catch_unwind(AssertUnwindSafe(compile)).ok().flatten()
+    }
+
+    /// The conditions of policies with their constants.
+    pub(crate) fn to_fuse(&self, policies: &[PolicyIndex]) -> Option<Vec<FusedPolicy<'_>>> {
+        let policies = policies.iter().map(|policy| {
             let (entry, shared) = self.table.entry(*policy)?;
             Some(FusedPolicy {
                 body: &shared.body,
                 consts: self.table.consts(entry),
             })
         });
-        let fused: Vec<FusedPolicy<'_>> = fused.collect::<Option<_>>()?;
-        let facts = RequestFacts {
+        policies.collect()
+    }
+
+    /// What code for requests of one kind may rely on.
+    pub(crate) fn request_facts(&self, key: Key) -> RequestFacts<'_> {
+        RequestFacts {
             store: &self.store,
             interner: &self.interner,
             facts: (self.buckets.facts).get_or_init(|| StoreFacts::of(&self.store)),
             principal: key.principal,
-            action: key.action,
+            action: key.action.map(|action| action.subject),
             resource: key.resource,
-        };
-        let compiler = self.compilation.compiler()?;
-        let compile = || compiler.fuse(&fused, &self.symbols(), &facts).ok();
-        // A panic of the code generator is no reason to fail: the policies have code of their own.
-        catch_unwind(AssertUnwindSafe(compile)).ok().flatten()
+        }
     }
 }
 
@@ -275,14 +405,89 @@ impl BoundRequest {
     /// Notes that the bucket was asked, and has its policies fused when that makes it hot.
     #[cold]
     fn count(&self, bucket: &Bucket, place: u32) {
-        if bucket.asked.fetch_add(1, Ordering::Relaxed) != HOT {
+        let asked = bucket.asked.fetch_add(1, Ordering::Relaxed).wrapping_add(1);
+        // More than once, since nothing depends on a job's being done.
+        if asked < HOT || !asked.is_power_of_two() {
             return;
         }
-        let snapshot = Arc::downgrade(&self.snapshot);
+        // Busy engines replace a snapshot before its turn comes.
+        let snapshot = Arc::clone(&self.snapshot);
         jobs::submit(move || {
-            if let Some(snapshot) = snapshot.upgrade() {
-                snapshot.fuse_bucket(place);
-            }
+            snapshot.fuse_bucket(place);
         });
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::engine::Engine;
+    use cedar_policy::{Entities, Policy};
+    use cedarjit_ir::ids::TypeId;
+
+    fn keys() -> impl Iterator<Item = Key> {
+        (0..30_u32).flat_map(|action| {
+            (0..4_u32).map(move |subject| Key {
+                principal: Subject {
+                    ty: TypeId(7),
+                    exists: subject & 1 != 0,
+                },
+                action: (action != 0).then_some(Action {
+                    id: EntityId(action),
+                    subject: Subject {
+                        ty: TypeId(3),
+                        exists: true,
+                    },
+                }),
+                resource: Subject {
+                    ty: TypeId(8 + (subject >> 1)),
+                    exists: true,
+                },
+            })
+        })
+    }
+
+    #[test]
+    fn every_key_has_a_place_of_its_own_and_keeps_it() {
+        let table = BucketTable::default();
+        let places: Vec<u32> = keys().filter_map(|key| table.place(key)).collect();
+        assert_eq!(places.len(), keys().count(), "some key found no place");
+        let mut distinct = places.clone();
+        distinct.sort_unstable();
+        distinct.dedup();
+        assert_eq!(distinct.len(), places.len());
+        let again: Vec<u32> = keys().filter_map(|key| table.place(key)).collect();
+        assert_eq!(again, places);
+    }
+
+    #[test]
+    fn a_table_takes_no_memory_until_a_request_comes() {
+        let table = BucketTable::default();
+        assert!(table.get(0).is_none());
+        assert_eq!(table.stats(), (0, 0));
+        assert!(table.places.get().is_none());
+        assert!(keys().next().and_then(|key| table.place(key)).is_some());
+        assert!(table.places.get().is_some());
+    }
+
+    #[test]
+    fn facts_are_shared_while_the_entities_are_the_same() {
+        let engine = Engine::builder()
+            .policies_str("permit (principal, action, resource);")
+            .build()
+            .unwrap();
+        let facts = || Arc::clone(engine.snapshot().buckets.facts());
+        let before = facts();
+        let more = "forbid (principal, action, resource) when { resource.closed };";
+        engine
+            .add_policy(
+                Policy::parse(None, more)
+                    .unwrap()
+                    .new_id("more".parse().unwrap()),
+            )
+            .unwrap();
+        assert!(Arc::ptr_eq(&before, &facts()));
+        engine.replace_entities(Entities::empty()).unwrap();
+        assert!(!Arc::ptr_eq(&before, &facts()));
     }
 }

@@ -9,21 +9,24 @@
 //! type; any other under its actions alone. Under an entity or type, policies are grouped by their
 //! action constraint, and large groups once more by the entity that they name on the other side.
 //!
-//! A request is looked up without searching: for every entity of the store the index has the list
-//! of those among itself and its ancestors that some policy names. Each list, and each group, is in
+//! A request is looked up without searching: for every entity the store has the list of those among
+//! itself and its ancestors that some policy names. Each list, and each group, is in
 //! ascending order, so the groups that matter to a request are found by looking at each where they
 //! are few, and by binary search where they are many. The cost follows the policies that are
 //! yielded, not those there are.
 
 mod build;
+mod memory;
 mod posting;
 
 pub use posting::{Posting, Side};
-pub(crate) use posting::{action_matches, postings};
+pub(crate) use posting::{action_matches, postings, scope_entity};
 
 use self::posting::Class;
-use crate::store::Store;
-use cedarjit_ir::abi::EntityHeader;
+use crate::store::{Name, Store};
+use cedarjit_ir::abi::{EntityHeader, MISSING_ENTITY};
+use cedarjit_ir::arena::List;
+use cedarjit_ir::headers::HeaderTable;
 use cedarjit_ir::ids::{EntityId, PolicyIndex, TypeId};
 use foldhash::fast::RandomState;
 use hashbrown::HashMap;
@@ -53,22 +56,18 @@ pub(crate) struct Query<'a> {
     pub(crate) resource: EntityId,
     pub(crate) store: &'a Store,
     /// The headers of entities that only the request mentions.
-    pub(crate) local_headers: &'a [EntityHeader],
+    pub(crate) local_headers: &'a HeaderTable,
 }
 
 impl Query<'_> {
-    fn type_of(&self, entity: EntityId) -> TypeId {
-        let header = match entity.is_local() {
-            true => self.local_headers.get(entity.local_index()),
-            false => Some(self.store.header(entity)),
-        };
-        // Policies name no local types.
-        TypeId(header.map_or(u32::MAX, |header| header.ty))
+    #[inline]
+    pub(crate) fn header(&self, entity: EntityId) -> &EntityHeader {
+        match entity.is_local() {
+            true => (self.local_headers.get(entity.local_index())).unwrap_or(&MISSING_ENTITY),
+            false => self.store.header(entity),
+        }
     }
 }
-
-/// The number of an entity that some policy names on one side.
-type Name = u32;
 
 /// Stands for the name of a group that does not ask for one.
 const ANY_NAME: Name = Name::MAX;
@@ -101,25 +100,10 @@ struct Action {
 /// What the index has for one side of the scope.
 #[derive(Debug, Default)]
 struct SideIndex {
-    /// By entity, where its part of `names` ends; it starts where the one before ends.
-    ends: Vec<u32>,
-    /// Of each entity and its ancestors those that some policy names, ascending.
-    names: Vec<Name>,
     /// By name, the groups of the policies posted under it.
     groups: Vec<Range>,
     /// The groups of policies posted under a type.
     types: HashMap<TypeId, Range, RandomState>,
-}
-
-/// The part of a table that ends where `ends` says, and starts where the one before ends.
-#[inline]
-fn part<'a, T>(ends: &[u32], index: usize, table: &'a [T]) -> &'a [T] {
-    let Some(end) = ends.get(index) else {
-        return &[];
-    };
-    let before = index.checked_sub(1).and_then(|before| ends.get(before));
-    let start = before.map_or(0, |start| *start as usize);
-    table.get(start..*end as usize).unwrap_or(&[])
 }
 
 /// The scope index of one snapshot.
@@ -135,6 +119,8 @@ pub(crate) struct ScopeIndex {
     /// By the action's id, from the first that some policy names.
     actions: Vec<Action>,
     first_action: usize,
+    /// The entities that action constraints name with `in`.
+    action_groups: Vec<EntityId>,
     principals: SideIndex,
     resources: SideIndex,
 }
@@ -146,12 +132,30 @@ impl ScopeIndex {
         !self.groups.is_empty()
     }
 
+    /// Whether these entities are in the same of the groups that action constraints name, before a
+    /// change of the hierarchy and after it. O(entities × such groups) at worst.
+    pub(crate) fn same_actions(&self, entities: &[EntityId], old: &Store, new: &Store) -> bool {
+        let mut groups = self.action_groups.iter();
+        groups.all(|group| {
+            let is_in = |store: &Store, entity| store.is_descendant(entity, *group);
+            let mut entities = entities.iter();
+            entities.all(|entity| is_in(old, *entity) == is_in(new, *entity))
+        })
+    }
+
     /// The policies that are posted under an action alone, or under nothing, each once.
     #[inline]
     pub(crate) fn unscoped(&self, action: EntityId) -> impl Iterator<Item = PolicyIndex> {
         let own = self.action(action).alone.of(&self.postings);
         let any = self.any_action.of(&self.postings);
         any.iter().chain(own).copied()
+    }
+
+    /// Whether a policy is posted under actions alone, or under nothing. O(such policies).
+    pub(crate) fn is_unscoped(&self, policy: PolicyIndex) -> bool {
+        let alone = self.actions.iter().map(|action| action.alone);
+        let mut ranges = std::iter::once(self.any_action).chain(alone);
+        ranges.any(|range| range.of(&self.postings).contains(&policy))
     }
 
     /// All policies that are posted under actions alone, or under nothing, in ascending order; `None`
@@ -178,15 +182,6 @@ impl ScopeIndex {
         self.actions.get(place).copied().unwrap_or_default()
     }
 
-    /// Calls `visit` with each policy that may apply, each once.
-    #[inline]
-    pub(crate) fn candidates(&self, query: Query<'_>, mut visit: impl FnMut(PolicyIndex)) {
-        self.unscoped(query.action).for_each(&mut visit);
-        if self.has_scoped() {
-            self.scoped(query, visit);
-        }
-    }
-
     /// Calls `visit` with each policy that may apply and is posted under an entity or a type, each
     /// once.
     #[inline]
@@ -196,21 +191,21 @@ impl ScopeIndex {
             0 => self.any_class.as_slice(),
             _ => action.classes.of(&self.classes),
         };
+        let (principal, resource) = (query.header(query.principal), query.header(query.resource));
+        let principals = query.store.named(principal, Side::Principal);
+        let resources = query.store.named(resource, Side::Resource);
         let sides = [
-            (&self.principals, query.principal),
-            (&self.resources, query.resource),
+            (&self.principals, principal, principals, resources),
+            (&self.resources, resource, resources, principals),
         ];
-        let [principals, resources] =
-            sides.map(|(side, entity)| part(&side.ends, entity.index(), &side.names));
-        let names = [(principals, resources), (resources, principals)];
-        for ((side, entity), (own, others)) in sides.into_iter().zip(names) {
-            for name in own {
-                let groups = side.groups.get(*name as usize).copied();
+        for (side, header, own, others) in sides {
+            for name in own.iter() {
+                let groups = side.groups.get(name as usize).copied();
                 let groups = groups.unwrap_or_default().of(&self.groups);
                 self.matching(groups, classes, others, &mut visit);
             }
             if !side.types.is_empty()
-                && let Some(groups) = side.types.get(&query.type_of(entity))
+                && let Some(groups) = side.types.get(&TypeId(header.ty))
             {
                 self.matching(groups.of(&self.groups), classes, others, &mut visit);
             }
@@ -223,7 +218,7 @@ impl ScopeIndex {
         &self,
         groups: &[Group],
         classes: &[Class],
-        others: &[Name],
+        others: List<'_>,
         visit: &mut impl FnMut(PolicyIndex),
     ) {
         if groups.len() <= FEW {
@@ -240,7 +235,7 @@ impl ScopeIndex {
         &self,
         groups: &[Group],
         classes: &[Class],
-        others: &[Name],
+        others: List<'_>,
         visit: &mut impl FnMut(PolicyIndex),
     ) {
         let steps = (usize::BITS - groups.len().leading_zeros()) as usize;
@@ -252,8 +247,8 @@ impl ScopeIndex {
             return;
         }
         for class in classes {
-            for other in others.iter().chain([&ANY_NAME]) {
-                let found = groups.binary_search_by_key(&(*class, *other), Group::key);
+            for other in others.iter().chain([ANY_NAME]) {
+                let found = groups.binary_search_by_key(&(*class, other), Group::key);
                 if let Some(group) = found.ok().and_then(|i| groups.get(i)) {
                     self.visit(Range::from(group), visit);
                 }
@@ -266,10 +261,10 @@ impl ScopeIndex {
         &self,
         group: &Group,
         classes: &[Class],
-        others: &[Name],
+        others: List<'_>,
         visit: &mut impl FnMut(PolicyIndex),
     ) {
-        if has(classes, group.class) && (group.other == ANY_NAME || has(others, group.other)) {
+        if has(classes, group.class) && (group.other == ANY_NAME || has_name(others, group.other)) {
             self.visit(Range::from(group), visit);
         }
     }
@@ -288,6 +283,15 @@ impl From<&Group> for Range {
             start: group.start,
             len: group.len,
         }
+    }
+}
+
+/// Whether an ascending list has a name.
+#[inline]
+fn has_name(list: List<'_>, name: Name) -> bool {
+    match list.len() {
+        0..=FEW => list.iter().any(|own| own == name),
+        _ => list.contains(name),
     }
 }
 

@@ -3,8 +3,8 @@
 //! Engines come and go by the thousand, so threads belong to none of them. A thread starts when
 //! there is work and fewer than [`threads`] run, and ends when the queue is empty: a process that
 //! compiles nothing has no thread for it. A job that has lost its purpose is not removed from the
-//! queue; it holds what it works on by a [`Weak`](std::sync::Weak) reference and does nothing when
-//! that is gone.
+//! queue; a long one holds what it works on by a [`Weak`](std::sync::Weak) reference and does nothing
+//! when that is gone.
 
 use std::collections::VecDeque;
 use std::num::NonZero;

@@ -37,6 +37,7 @@ mod compile;
 mod conform;
 pub mod coverage;
 mod engine;
+pub mod entities;
 pub mod error;
 mod evaluate;
 mod facts;
@@ -44,11 +45,16 @@ mod fused;
 mod index;
 pub mod interpreter;
 mod jobs;
+mod memory;
 mod native;
 mod outcomes;
+mod overlay;
 mod policies;
+mod query;
+mod recent;
 pub mod request;
 mod response;
+mod saved;
 mod session;
 mod snapshot;
 pub mod store;
@@ -57,14 +63,19 @@ pub mod values;
 
 pub use bind::{Binder, BoundRequest};
 pub use cedar_policy::Decision;
+pub use cedarjit_ir::arena::TableMemory;
 pub use engine::{
     BuildError, CompileMode, Engine, EngineBuilder, InterpretedBecause, JitMode, Stats, Tier,
-    UpdateError,
+    Transaction, UpdateError,
 };
 pub use error::{ErrorKind, EvalError};
 pub use evaluate::{Evaluation, Scratch};
 pub use index::{Posting, Side};
+pub use memory::Memory;
+pub use overlay::{MAX_OVERLAID, OverlaidRequest, OverlayError};
+pub use query::{Allowed, AllowedActions, Batch, Decisions};
 pub use request::{EntityHandle, RequestError, Uid};
 pub use response::{Diagnostics, PolicyError, Response};
+pub use saved::{SaveError, SavedError};
 pub use session::Session;
 pub use snapshot::{Explanation, Snapshot};

@@ -26,6 +26,14 @@ struct FusedBits {
 }
 
 impl Outcomes {
+    /// What fused code found, and nothing else; `permits` are the bits of its policies that permit.
+    #[inline]
+    pub(crate) fn of_fused(outcomes: FusedOutcomes, permits: u64) -> Self {
+        let mut all = Self::default();
+        all.set_fused(outcomes, permits);
+        all
+    }
+
     #[inline]
     pub(crate) fn clear(&mut self) {
         self.fused = FusedBits::default();
@@ -84,7 +92,7 @@ impl Outcomes {
     /// Allow if and only if a permit is satisfied and no forbid is.
     #[inline]
     pub(crate) fn decision(&self) -> Decision {
-        let ignored = self.has_failures() && planted(Fault::ForbidIgnoredAfterError);
+        let ignored = planted(Fault::ForbidIgnoredAfterError) && self.has_failures();
         let permitted = self.fused.permits != 0 || !self.permits.is_empty();
         if (!self.is_forbidden() || ignored) && permitted {
             Decision::Allow

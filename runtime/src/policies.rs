@@ -2,7 +2,7 @@
 
 use crate::compile::CodeCell;
 use crate::symbols::Columns;
-use cedarjit_frontend::hir::{BoundPolicy, Effect, Policy};
+use cedarjit_frontend::hir::{BoundPolicy, Effect, Policy, Slot, SlotBindings};
 use cedarjit_frontend::load::LoadedPolicies;
 use cedarjit_frontend::lower::{ConstValue, Constant, Lowered, lower};
 use cedarjit_frontend::schema::SchemaFacts;
@@ -16,6 +16,7 @@ use cedarjit_ir::shape::ShapeTable;
 use cedarjit_ir::value::{Tag, Value};
 use foldhash::fast::RandomState;
 use hashbrown::HashMap;
+use smol_str::SmolStr;
 use std::sync::Arc;
 
 type Map<K, V> = HashMap<K, V, RandomState>;
@@ -37,6 +38,40 @@ pub(crate) struct Entry {
     pub(crate) effect: Effect,
 }
 
+/// A policy, ready to be evaluated.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Evaluable<'a> {
+    pub(crate) body: &'a SharedBody,
+    /// The policy's constants, and maybe others behind them.
+    pub(crate) consts: &'a [u64],
+    pub(crate) effect: Effect,
+}
+
+/// What all links of a template have in common.
+#[derive(Clone, Debug)]
+pub(crate) struct TemplateShape {
+    pub(crate) body: BodyId,
+    /// The words in the constants table of a link, and where a link's own come in.
+    consts: Vec<(u64, Option<Slot>)>,
+}
+
+impl TemplateShape {
+    /// The constants of a link that binds these.
+    pub(crate) fn consts(&self, slots: &SlotBindings) -> Box<[u64]> {
+        let words = self.consts.iter();
+        words
+            .map(|(word, slot)| slot.map_or(*word, |slot| slot_word(slots, slot)))
+            .collect()
+    }
+}
+
+/// The word for the entity that a link binds to a slot.
+fn slot_word(slots: &SlotBindings, slot: Slot) -> u64 {
+    // A link binds every slot; without a binding the word names no entity.
+    let entity = slots.get(slot);
+    entity.map_or(u64::from(u32::MAX >> 1), |e| u64::from(e.0))
+}
+
 /// All policies of a snapshot.
 #[derive(Debug, Default)]
 pub(crate) struct PolicyTable {
@@ -46,6 +81,8 @@ pub(crate) struct PolicyTable {
     pub(crate) bodies: Vec<SharedBody>,
     pub(crate) consts: Vec<u64>,
     pub(crate) patterns: Vec<Arc<Pattern>>,
+    /// Of templates that have links, by id.
+    templates: Map<SmolStr, TemplateShape>,
 }
 
 impl PolicyTable {
@@ -53,6 +90,22 @@ impl PolicyTable {
     #[inline]
     pub(crate) fn policies(&self) -> &[BoundPolicy] {
         &self.loaded.policies
+    }
+
+    /// What all links of a template have in common; `None` if the table has no link of it.
+    pub(crate) fn template(&self, id: &str) -> Option<&TemplateShape> {
+        self.templates.get(id)
+    }
+
+    /// What evaluation needs of a policy.
+    #[inline]
+    pub(crate) fn evaluable(&self, policy: PolicyIndex) -> Option<Evaluable<'_>> {
+        let (entry, body) = self.entry(policy)?;
+        Some(Evaluable {
+            body,
+            consts: self.consts(entry),
+            effect: entry.effect,
+        })
     }
 
     pub(crate) fn entry(&self, policy: PolicyIndex) -> Option<(&Entry, &SharedBody)> {
@@ -109,6 +162,9 @@ impl PolicyTable {
                 let mut same = builder.table.entries.iter().filter(|e| e.body == body);
                 let same = same.find(|e| first(e.consts) == first(consts));
                 consts = same.map_or(consts, |e| e.consts);
+            }
+            if policy.id != policy.policy.id {
+                builder.note_template(&policy.policy, body, &lowered, consts);
             }
             builder.table.entries.push(Entry {
                 body,
@@ -176,15 +232,26 @@ impl Builder<'_> {
         Ok((body, lowered))
     }
 
+    /// Notes what links of a template have in common, when the first one is there.
+    fn note_template(&mut self, policy: &Policy, body: BodyId, lowered: &Lowered, consts: u32) {
+        if self.table.templates.contains_key(&policy.id) {
+            return;
+        }
+        let words = self.table.consts.get(consts as usize..).unwrap_or(&[]);
+        let slots = lowered.consts.iter().map(|constant| match constant {
+            Constant::Slot(slot) => Some(*slot),
+            _ => None,
+        });
+        let consts = words.iter().copied().zip(slots).collect();
+        let shape = TemplateShape { body, consts };
+        self.table.templates.insert(policy.id.clone(), shape);
+    }
+
     /// The word that stands for a constant in the constants table.
     fn word(&mut self, constant: &Constant, policy: &BoundPolicy) -> Result<u64, CapacityError> {
         Ok(match constant {
             Constant::Value(value) => intern_const(value, self.heap, self.shapes)?.word,
-            Constant::Slot(slot) => {
-                // A link binds every slot; without a binding the word names no entity.
-                let entity = policy.slots.get(*slot);
-                entity.map_or(u64::from(u32::MAX >> 1), |e| u64::from(e.0))
-            }
+            Constant::Slot(slot) => slot_word(&policy.slots, *slot),
             Constant::EntityType(ty) => u64::from(ty.0),
             Constant::Pattern(pattern) => {
                 if planted(Fault::PatternByText) {

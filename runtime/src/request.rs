@@ -3,7 +3,7 @@
 //! Requests are untrusted and never grow the interner. What a request mentions and the interner
 //! lacks gets an id that is local to its [`RequestValues`], in tables of its own.
 
-mod context;
+pub(crate) mod context;
 mod plain;
 mod rules;
 mod uid;

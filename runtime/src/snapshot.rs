@@ -1,23 +1,28 @@
 //! An immutable state of the engine: entities, policies, their index and code.
 
 use crate::compile::{Compilation, compiler};
-use crate::conform::conforms;
+use crate::conform::{conforms, conforms_one};
 use crate::engine::{BuildError, InterpretedBecause, JitMode, Stats, Tier};
+use crate::facts::SharedFacts;
 use crate::fused::BucketTable;
-use crate::index::{Posting, ScopeIndex, postings};
-use crate::policies::PolicyTable;
+use crate::index::{Posting, Query, ScopeIndex, postings};
+use crate::policies::{Evaluable, PolicyTable};
+use crate::query::TypeLists;
+use crate::recent::Recent;
 use crate::request::RequestRules;
-use crate::store::Store;
+use crate::store::{Store, StoreUpdate};
 use crate::symbols::{Columns, SymbolTable, fill_attr_table};
 use cedar_policy::Schema;
 use cedarjit_frontend::hir::BoundPolicy;
-use cedarjit_frontend::load::LoadedPolicies;
+use cedarjit_frontend::load::{LoadedPolicies, SchemaFormat};
 use cedarjit_frontend::schema::SchemaFacts;
 use cedarjit_ir::expr::Body;
-use cedarjit_ir::ids::{BodyId, PolicyIndex};
+use cedarjit_ir::ids::{BodyId, EntityId, PolicyIndex};
 use cedarjit_ir::interner::Interner;
 use cedarjit_jit::Listing;
-use std::sync::Arc;
+use std::borrow::Cow;
+use std::ptr;
+use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
 /// One state of an engine.
@@ -28,14 +33,20 @@ use std::time::{Duration, Instant};
 pub struct Snapshot {
     pub(crate) interner: Interner,
     pub(crate) store: Store,
-    pub(crate) table: PolicyTable,
-    pub(crate) columns: Columns,
-    pub(crate) index: Option<ScopeIndex>,
-    pub(crate) buckets: BucketTable,
+    pub(crate) table: Arc<PolicyTable>,
+    pub(crate) columns: Arc<Columns>,
+    pub(crate) index: Option<Arc<ScopeIndex>>,
+    /// What differs from `table` and `index`.
+    pub(crate) recent: Option<Arc<Recent>>,
+    pub(crate) buckets: Arc<BucketTable>,
+    /// The entities by type, listed for the first query.
+    pub(crate) types: OnceLock<TypeLists>,
     pub(crate) schema: Option<Arc<EngineSchema>>,
     /// What the schema says about requests, if that is known.
     pub(crate) rules: Option<Arc<RequestRules>>,
-    pub(crate) compilation: Compilation,
+    pub(crate) compilation: Arc<Compilation>,
+    /// Whether code relies on the schema's types.
+    typed: bool,
     load_time: Duration,
 }
 
@@ -45,6 +56,8 @@ pub(crate) struct EngineSchema {
     pub(crate) schema: Schema,
     /// `None` if the schema came as a value, which does not tell.
     pub(crate) facts: Option<SchemaFacts>,
+    /// What it was read from, if that was a text.
+    pub(crate) source: Option<(String, SchemaFormat)>,
 }
 
 /// What a snapshot is made from.
@@ -58,6 +71,9 @@ pub(crate) struct Parts<'a> {
     pub(crate) index: bool,
     /// The snapshot whose store `store` was made from, whose code can be used again.
     pub(crate) earlier: Option<&'a Snapshot>,
+    /// What the entities of `store` have in common: the earlier snapshot's if they are the same
+    /// entities, else none yet.
+    pub(crate) observed: SharedFacts,
     pub(crate) started: Instant,
 }
 
@@ -71,6 +87,7 @@ impl Snapshot {
             jit,
             index,
             earlier,
+            observed,
             started,
         } = parts;
         debug_assert_eq!(store.identity(), interner.identity());
@@ -82,7 +99,7 @@ impl Snapshot {
             _ => request_rules(schema.as_deref(), &mut interner, &mut store)?,
         };
         store.extend_to(&interner);
-        let mut columns = earlier.map_or_else(Columns::default, |e| e.columns.clone());
+        let mut columns = earlier.map_or_else(Columns::default, |e| (*e.columns).clone());
         let facts = schema
             .as_ref()
             .and_then(|schema| schema.facts.as_ref())
@@ -93,17 +110,68 @@ impl Snapshot {
             table.reuse_code(&earlier.table);
         }
         fill_attr_table(&columns, &mut store);
-        let index = index.then(|| ScopeIndex::build(table.policies(), &store));
+        let index = index.then(|| ScopeIndex::build(table.policies(), &mut store));
+        let index = index.transpose()?;
         Ok(Self {
-            compilation: Compilation::new(&table, jit),
+            compilation: Arc::new(Compilation::new(&table, jit)),
+            typed: facts.is_some(),
             interner,
             store,
-            table,
-            columns,
-            index,
-            buckets: BucketTable::default(),
+            table: Arc::new(table),
+            columns: Arc::new(columns),
+            index: index.map(Arc::new),
+            recent: None,
+            buckets: Arc::new(BucketTable::new(observed)),
+            types: OnceLock::new(),
             schema,
             rules,
+            load_time: started.elapsed(),
+        })
+    }
+
+    /// The state after entities were changed in it and links came and went.
+    ///
+    /// `None` if what was made for the policies does not fit the changed entities: then the state is
+    /// to be [built](Self::build). `interner` and `store` come from this snapshot's; `affected` are
+    /// the entities whose ancestors may differ.
+    pub(crate) fn with_changes(
+        &self,
+        recent: Option<Arc<Recent>>,
+        interner: &Interner,
+        store: &Store,
+        update: &StoreUpdate,
+        affected: &[EntityId],
+        started: Instant,
+    ) -> Option<Self> {
+        let schema = self.schema.as_ref();
+        let types = schema.and_then(|schema| schema.facts.as_ref());
+        let mut written = update.written();
+        let fits = |(id, _)| types.is_none_or(|facts| conforms_one(store, interner, facts, id));
+        if self.typed && !written.all(fits) {
+            return None;
+        }
+        if let Some(index) = &self.index
+            && !index.same_actions(affected, &self.store, store)
+        {
+            return None;
+        }
+        let mut store = store.clone();
+        if store.shapes().len() != self.store.shapes().len() {
+            fill_attr_table(&self.columns, &mut store);
+        }
+        Some(Self {
+            buckets: self.buckets.after(self, &store, update),
+            interner: interner.clone(),
+            store,
+            table: Arc::clone(&self.table),
+            columns: Arc::clone(&self.columns),
+            index: self.index.clone(),
+            recent,
+            types: OnceLock::new(),
+            schema: self.schema.clone(),
+            rules: self.rules.clone(),
+            compilation: Arc::clone(&self.compilation),
+            typed: self.typed,
             load_time: started.elapsed(),
         })
     }
@@ -120,7 +188,7 @@ impl Snapshot {
         let native = || bodies.iter().filter_map(|b| b.code.get());
         let pending = bodies.iter().filter(|b| b.code.is_pending()).count();
         Stats {
-            policies: self.table.policies().len(),
+            policies: self.policy_count(),
             shapes: bodies.len(),
             native_shapes: native().count(),
             pending_shapes: if self.compilation.is_pending() {
@@ -153,9 +221,78 @@ impl Snapshot {
         self.schema.as_ref().map(|schema| &schema.schema)
     }
 
-    /// The policies, static ones and links.
+    /// The policies, static ones and links, in the order of their ids. O(n).
     pub fn policies(&self) -> impl ExactSizeIterator<Item = &BoundPolicy> {
-        self.table.policies().iter()
+        let mut all: Vec<_> = self.all_policies().map(|(_, policy)| policy).collect();
+        if self.recent.is_some() {
+            all.sort_unstable_by(|a, b| a.id.cmp(&b.id));
+        }
+        all.into_iter()
+    }
+
+    /// The policies as they were loaded.
+    pub(crate) fn loaded(&self) -> Cow<'_, LoadedPolicies> {
+        match &self.recent {
+            Some(recent) => Cow::Owned(recent.loaded(&self.table)),
+            None => Cow::Borrowed(&self.table.loaded),
+        }
+    }
+
+    fn policy_count(&self) -> usize {
+        let surplus = self.recent.as_ref().map_or(0, |recent| recent.surplus());
+        self.table.policies().len().saturating_add_signed(surplus)
+    }
+
+    /// All policies with their indices, in no order.
+    pub(crate) fn all_policies(&self) -> impl Iterator<Item = (PolicyIndex, &BoundPolicy)> {
+        let recent = self.recent.as_deref();
+        let policies = self.table.policies().iter().enumerate();
+        let policies = policies.map(|(i, policy)| (PolicyIndex::from_index(i), policy));
+        let removed = move |index| recent.is_some_and(|recent| recent.is_removed(index));
+        let links = recent.map(|recent| recent.links(&self.table));
+        policies
+            .filter(move |(index, _)| !removed(*index))
+            .chain(links.into_iter().flatten())
+    }
+
+    /// A policy.
+    pub(crate) fn policy(&self, index: PolicyIndex) -> Option<&BoundPolicy> {
+        let policy = self.table.policies().get(index.index());
+        policy.or_else(|| self.recent.as_ref()?.policy(&self.table, index))
+    }
+
+    /// What evaluation needs of a policy.
+    #[inline]
+    pub(crate) fn evaluable(&self, index: PolicyIndex) -> Option<Evaluable<'_>> {
+        let policy = self.table.evaluable(index);
+        policy.or_else(|| self.recent.as_ref()?.evaluable(&self.table, index))
+    }
+
+    /// Whether any policy is posted under an entity or a type.
+    #[inline]
+    pub(crate) fn has_scoped(&self) -> bool {
+        let index = self.index.as_ref();
+        self.recent.is_some() || index.is_some_and(|index| index.has_scoped())
+    }
+
+    /// Calls `visit` with each policy that may apply and is posted under an entity or a type, each
+    /// once.
+    #[inline]
+    pub(crate) fn scoped(
+        &self,
+        index: &ScopeIndex,
+        query: Query<'_>,
+        mut visit: impl FnMut(PolicyIndex),
+    ) {
+        let Some(recent) = &self.recent else {
+            return index.scoped(query, visit);
+        };
+        index.scoped(query, |policy| {
+            if !recent.is_removed(policy) {
+                visit(policy);
+            }
+        });
+        recent.candidates(&self.table, query, visit);
     }
 
     /// What the engine made of a policy, for people.
@@ -165,29 +302,29 @@ impl Snapshot {
     /// # Errors
     /// When code cannot be generated for it.
     pub fn explain(&self, id: &str) -> Option<Explanation<'_>> {
-        let position = self.table.loaded.find(id).ok()?;
-        let policy = self.table.policies().get(position)?;
-        let (entry, body) = self.table.entry(PolicyIndex::from_index(position))?;
-        let sharers = self
-            .table
-            .entries
-            .iter()
-            .filter(|e| e.body == entry.body)
-            .count();
-        let posting = postings(self.table.policies(), &self.store)
-            .into_iter()
-            .nth(position)?;
+        let mut all = self.all_policies();
+        let (index, policy) = all.find(|(_, policy)| policy.id == id)?;
+        let Evaluable { body, consts, .. } = self.evaluable(index)?;
+        let of_body = |index: &PolicyIndex| {
+            let other = self.evaluable(*index);
+            other.is_some_and(|other| Arc::ptr_eq(&other.body.body, &body.body))
+        };
+        let indices = self.all_policies().map(|(index, _)| index);
+        let sharers = indices.filter(of_body).count();
+        let shape = (self.table.bodies.iter()).position(|other| ptr::eq(other, body))?;
+        let policies: Vec<BoundPolicy> = self.policies().cloned().collect();
+        let position = policies.iter().position(|other| other.id == id)?;
+        let posting = postings(&policies, &self.store).into_iter().nth(position)?;
         let listing = compiler()
             .map_err(InterpretedBecause::Unavailable)
             .and_then(|c| {
                 c.listing(&body.body, &self.symbols())
                     .map_err(|e| InterpretedBecause::Failed(Arc::new(e)))
             });
-        let consts = self.table.consts(entry);
         Some(Explanation {
             policy,
             body: &body.body,
-            shape: entry.body,
+            shape: BodyId::from_index(shape),
             sharers,
             consts: consts.get(..body.body.consts.len()).unwrap_or(consts),
             posting,
@@ -210,6 +347,7 @@ fn request_rules(
     let Some(EngineSchema {
         schema,
         facts: Some(facts),
+        ..
     }) = schema
     else {
         return Ok(None);

@@ -1,15 +1,16 @@
 //! The entities, by interned id.
 //!
-//! A [`Store`] is built once from [`cedar_policy::Entities`] and then only read. Every id that the
+//! A [`Store`] is built once, from JSON or [`cedar_policy::Entities`], and then only read. Every id that the
 //! interner has given out has an [`EntityHeader`], whether the entity exists or not, so a look-up
 //! by id is one array access. Attributes are records on the store's heap; entities with equal
 //! attributes share one record. Tags vary from entity to entity, so they are kept as sorted lists
 //! and not as records, whose shapes would be without number.
 
-use crate::values::{GlobalSink, ValueError, ValueSink, intern_record, intern_value};
-use cedar_policy::{Entities, Entity, EntityUid, EvalResult, PartialValueToValueError};
-use cedarjit_ir::abi::{AncestorBucket, BucketSearch, EntityHeader, bloom_bit};
+use crate::values::ValueError;
+use cedarjit_ir::abi::{EntityHeader, MISSING_ENTITY, bloom_bit, missing_entity};
+use cedarjit_ir::arena::TableMemory;
 use cedarjit_ir::fault::{Fault, planted};
+use cedarjit_ir::headers::HeaderTable;
 use cedarjit_ir::heap::{Heap, HeapRef, Heaps};
 use cedarjit_ir::ids::{EntityId, ShapeId, StrId};
 use cedarjit_ir::interner::{CapacityError, Interner, InternerIdentity};
@@ -18,27 +19,32 @@ use cedarjit_ir::value::Value;
 use cedarjit_jit::StoreMemory;
 use std::sync::Arc;
 
-mod ancestors;
+mod build;
+mod compact;
+mod export;
+mod hierarchy;
+mod lists;
+mod named;
+mod reader;
+mod saved;
+mod tags;
 #[cfg(test)]
 mod tests;
+mod update;
 
-use ancestors::AncestorLists;
-
-/// The header of an id that nobody gave out.
-pub(crate) static MISSING_ENTITY: EntityHeader = missing(0);
-
-/// The header of an entity that does not exist.
-pub(crate) const fn missing(ty: u32) -> EntityHeader {
-    EntityHeader {
-        attrs: 0,
-        shape: EMPTY_SHAPE.0,
-        ty,
-        tags: 0,
-        ancestors: 0,
-        search: BucketSearch::ONE,
-        bloom: 0,
-    }
-}
+pub(crate) use build::StoreBuilder;
+pub(crate) use compact::{Compaction, LiveBytes};
+pub use hierarchy::HierarchyError;
+pub(crate) use hierarchy::{Children, uid_text};
+use lists::HierarchyLists;
+pub use lists::IdList;
+pub(crate) use named::Name;
+use named::NameLists;
+use reader::{Reader, capacity};
+pub(crate) use saved::StoreTables;
+pub use tags::TagList;
+use tags::TagTable;
+pub(crate) use update::{StoreEditor, StoreUpdate};
 
 /// Entities could not be taken into a store.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -71,6 +77,9 @@ pub enum StoreError {
         /// Which table.
         error: CapacityError,
     },
+    /// Entities cannot be in one another as they were to be.
+    #[error(transparent)]
+    Hierarchy(#[from] HierarchyError),
 }
 
 /// The entities of one snapshot, with the values of their attributes and tags.
@@ -79,11 +88,9 @@ pub struct Store {
     identity: InternerIdentity,
     /// Shared with requests; whoever changes it while it is shared changes a copy.
     memory: Arc<StoreMemory>,
-    ancestors: AncestorLists,
-    /// Tags of all entities, each entity's block in ascending order of the keys.
-    tags: Vec<(StrId, Value)>,
-    /// Where each tag block ends; it starts where the one before ends.
-    tag_ends: Vec<u32>,
+    lists: HierarchyLists,
+    named: NameLists,
+    tags: TagTable,
     empty_record: HeapRef,
     shapes: ShapeTable,
     existing: usize,
@@ -102,48 +109,15 @@ impl Store {
         let mut store = Self {
             identity: interner.identity(),
             memory: Arc::new(memory),
-            ancestors: AncestorLists::default(),
-            tags: Vec::new(),
-            tag_ends: Vec::new(),
+            lists: HierarchyLists::default(),
+            named: NameLists::default(),
+            tags: TagTable::default(),
             empty_record,
             shapes: ShapeTable::new(),
             existing: 0,
         };
         store.extend_to(interner);
         store
-    }
-
-    /// The store of these entities.
-    ///
-    /// What they mention is interned. Ids are given out in the order of the uids, so that the same
-    /// entities and the same interner give the same ids. O(n log n).
-    ///
-    /// # Errors
-    /// When a value cannot be represented or a table is full.
-    pub fn build(entities: &Entities, interner: &mut Interner) -> Result<Self, StoreError> {
-        let mut sorted: Vec<(EntityUid, &Entity)> = entities.iter().map(|e| (e.uid(), e)).collect();
-        sorted.sort_unstable_by(|(a, _), (b, _)| a.cmp(b));
-
-        let mut builder = Builder {
-            store: Store::empty(interner),
-            interner,
-        };
-        // All uids first: entities then have a dense range of ids.
-        let mut ids = Vec::with_capacity(sorted.len());
-        for (uid, _) in &sorted {
-            let id = builder.sink().uid(uid).map_err(|e| capacity(uid, e))?;
-            ids.push(id);
-        }
-        builder.store.extend_to(builder.interner);
-        for ((uid, entity), id) in sorted.iter().zip(ids) {
-            builder.add(id, uid, entity, entities)?;
-        }
-        let Builder {
-            mut store,
-            interner,
-        } = builder;
-        store.extend_to(interner);
-        Ok(store)
     }
 
     /// Adds headers for the entity uids that were interned since, none of which exist.
@@ -154,7 +128,7 @@ impl Store {
         }
         let added = (known..interner.entity_count()).map(|i| {
             let uid = interner.entity(EntityId::from_index(i));
-            missing(uid.map_or(0, |(ty, _)| ty.0))
+            missing_entity(uid.map_or(0, |(ty, _)| ty.0))
         });
         self.memory_mut().headers.extend(added);
     }
@@ -185,7 +159,7 @@ impl Store {
 
     /// All headers, by entity id.
     #[inline]
-    pub fn headers(&self) -> &[EntityHeader] {
+    pub fn headers(&self) -> &HeaderTable {
         &self.memory.headers
     }
 
@@ -215,50 +189,31 @@ impl Store {
 
     /// A tag of an entity. O(log n) in the number of tags.
     pub fn tag(&self, id: EntityId, key: StrId) -> Option<Value> {
-        let tags = self.tags(id);
-        let found = tags.binary_search_by_key(&key, |(key, _)| *key).ok()?;
-        tags.get(found).map(|(_, value)| *value)
+        self.tags(id).find(key)
     }
 
-    /// The tags of an entity, in ascending order of the keys' ids.
-    pub fn tags(&self, id: EntityId) -> &[(StrId, Value)] {
-        let Some(block) = (self.header(id).tags as usize).checked_sub(1) else {
-            return &[];
-        };
-        let before = if planted(Fault::TagsOfEntityBefore) {
-            2
-        } else {
-            1
-        };
-        let start = match block.checked_sub(before) {
-            Some(before) => self.tag_end(before),
-            None => 0,
-        };
-        self.tags.get(start..self.tag_end(block)).unwrap_or(&[])
-    }
-
-    fn tag_end(&self, block: usize) -> usize {
-        self.tag_ends.get(block).map_or(0, |end| *end as usize)
+    /// The tags of an entity.
+    pub fn tags(&self, id: EntityId) -> TagList<'_> {
+        self.tags.get(self.header(id).tags)
     }
 
     /// The ancestors of an entity, ascending and without itself.
     #[inline]
-    pub fn ancestors_of(&self, id: EntityId) -> &[u32] {
-        self.ancestors.of(id)
+    pub fn ancestors_of(&self, id: EntityId) -> IdList<'_> {
+        self.lists.ancestors(self.header(id).lists)
     }
 
-    /// The ancestors of all entities; an entity's header says which buckets are its own.
-    #[inline]
-    pub fn ancestor_buckets(&self) -> &[AncestorBucket] {
-        &self.memory.ancestors
+    /// The entities that were given as an entity's parents, ascending; without a document that
+    /// tells them apart from other ancestors, all ancestors.
+    pub fn parents_of(&self, id: EntityId) -> IdList<'_> {
+        self.lists.parents(self.header(id).lists)
     }
 
     /// Whether `ancestor` is one of the ancestors of `entity`; no entity is its own. O(1).
     #[inline]
     pub fn is_descendant(&self, entity: EntityId, ancestor: EntityId) -> bool {
         let header = self.header(entity);
-        header.bloom & bloom_bit(ancestor) != 0
-            && ancestors::contains(&self.memory.ancestors, header, ancestor)
+        header.bloom & bloom_bit(ancestor) != 0 && self.memory.ancestors.contains(header, ancestor)
     }
 
     /// The shapes of records and entities, known to all values of the snapshot.
@@ -291,131 +246,71 @@ impl Store {
         &self.memory
     }
 
+    /// What the ancestors and parents take, as lists.
+    pub(crate) fn hierarchy_memory(&self) -> TableMemory {
+        self.lists.memory()
+    }
+
+    /// What the tags take.
+    pub(crate) fn tags_memory(&self) -> TableMemory {
+        self.tags.memory()
+    }
+
+    /// What the lists of names take.
+    pub(crate) fn names_memory(&self) -> TableMemory {
+        self.named.memory()
+    }
+
     pub(crate) fn memory_mut(&mut self) -> &mut StoreMemory {
         Arc::make_mut(&mut self.memory)
     }
-}
 
-fn capacity(entity: &EntityUid, error: CapacityError) -> StoreError {
-    StoreError::Capacity {
-        entity: entity.to_string(),
-        error,
-    }
-}
-
-type AttrResult<'e> = (&'e str, Result<EvalResult, PartialValueToValueError>);
-
-struct Builder<'a> {
-    store: Store,
-    interner: &'a mut Interner,
-}
-
-impl Builder<'_> {
-    fn sink(&mut self) -> GlobalSink<'_> {
-        GlobalSink {
-            interner: self.interner,
-            heap: &mut Arc::make_mut(&mut self.store.memory).heap,
-            shapes: &mut self.store.shapes,
-        }
+    /// Gives an entity another header; what its attributes say whether it exists.
+    fn put(&mut self, id: EntityId, header: EntityHeader) {
+        let existed = self.exists(id);
+        self.memory_mut().headers.set(id.index(), header);
+        self.existing += usize::from(self.exists(id));
+        self.existing -= usize::from(existed);
     }
 
-    fn add(
+    /// The header of an entity with these attributes and tags, which are sorted in place.
+    fn valued(
         &mut self,
         id: EntityId,
-        uid: &EntityUid,
-        entity: &Entity,
-        entities: &Entities,
-    ) -> Result<(), StoreError> {
-        let mut attrs =
-            self.values(entity.attrs())
-                .map_err(|(attr, error)| StoreError::Attribute {
-                    entity: uid.to_string(),
-                    attr,
-                    error,
-                })?;
-        let (shape, record) =
-            intern_record(&mut self.sink(), &mut attrs).map_err(|e| capacity(uid, e))?;
-        let tags = self
-            .values(entity.tags())
-            .map_err(|(tag, error)| StoreError::Tag {
-                entity: uid.to_string(),
-                tag,
-                error,
-            })?;
-        let tags = self.add_tags(tags).map_err(|e| capacity(uid, e))?;
-        let mut ancestors = self
-            .ancestor_ids(uid, entities)
-            .map_err(|e| capacity(uid, e))?;
-        let mut bloom = ancestors
-            .iter()
-            .fold(0, |all, id| all | bloom_bit(EntityId(*id)));
+        shape: ShapeId,
+        attrs: HeapRef,
+        tags: &mut [(StrId, Value)],
+    ) -> Result<EntityHeader, CapacityError> {
+        let missing = planted(Fault::EmptyEntityMissing) && shape == EMPTY_SHAPE;
+        let tags = self.tags.add(tags).ok_or(CapacityError {
+            what: "tags of entities",
+            limit: u64::from(u32::MAX),
+        })?;
+        Ok(EntityHeader {
+            attrs: if missing { 0 } else { attrs.0 },
+            shape: shape.0,
+            tags,
+            ..*self.header(id)
+        })
+    }
+
+    /// The header with these ancestors and parents, which are sorted in place.
+    fn hierarchy(
+        &mut self,
+        mut header: EntityHeader,
+        ancestors: &mut [u32],
+        parents: &mut [u32],
+    ) -> Result<EntityHeader, CapacityError> {
+        header.bloom = (ancestors.iter()).fold(0, |all, id| all | bloom_bit(EntityId(*id)));
         if planted(Fault::BloomHalf) {
-            bloom &= u64::from(u32::MAX);
+            header.bloom &= u64::from(u32::MAX);
         }
-        let buckets = &mut self.store.memory_mut().ancestors;
-        let placed = ancestors::add_buckets(buckets, &ancestors).map_err(|e| capacity(uid, e))?;
-        let lists = &mut self.store.ancestors;
-        lists
-            .add(id, &mut ancestors)
-            .map_err(|e| capacity(uid, e))?;
-        self.store.existing += 1;
-        if let Some(header) = self.store.memory_mut().headers.get_mut(id.index()) {
-            header.attrs = record.as_heap_ref().0;
-            if planted(Fault::EmptyEntityMissing) && shape == EMPTY_SHAPE {
-                header.attrs = 0;
-            }
-            header.shape = shape.0;
-            header.tags = tags;
-            (header.ancestors, header.search) = placed;
-            header.bloom = bloom;
-        }
-        Ok(())
+        let found = self
+            .memory_mut()
+            .ancestors
+            .add_found(ancestors, header.search)?;
+        (header.ancestors, header.search) = found;
+        header.lists = self.lists.add(ancestors, parents)?;
+        Ok(header)
     }
-
-    /// Interns names and values; an error names the attribute or tag.
-    fn values<'e>(
-        &mut self,
-        pairs: impl Iterator<Item = AttrResult<'e>>,
-    ) -> Result<Vec<(StrId, Value)>, (String, ValueError)> {
-        let mut interned = Vec::new();
-        for (name, value) in pairs {
-            let mut sink = self.sink();
-            let pair = value
-                .map_err(ValueError::from)
-                .and_then(|value| Ok((sink.string(name)?, intern_value(&mut sink, &value)?)))
-                .map_err(|error| (name.to_owned(), error))?;
-            interned.push(pair);
-        }
-        Ok(interned)
-    }
-
-    /// Stores one entity's tags and gives the header's field for them.
-    fn add_tags(&mut self, mut tags: Vec<(StrId, Value)>) -> Result<u32, CapacityError> {
-        if tags.is_empty() {
-            return Ok(0);
-        }
-        tags.sort_unstable_by_key(|(key, _)| *key);
-        self.store.tags.append(&mut tags);
-        let end = table_index(self.store.tags.len(), "tags of entities")?;
-        self.store.tag_ends.push(end);
-        table_index(self.store.tag_ends.len(), "entities with tags")
-    }
-
-    fn ancestor_ids(
-        &mut self,
-        uid: &EntityUid,
-        entities: &Entities,
-    ) -> Result<Vec<u32>, CapacityError> {
-        let ancestors = entities.ancestors(uid).into_iter().flatten();
-        let mut sink = self.sink();
-        ancestors.map(|uid| Ok(sink.uid(uid)?.0)).collect()
-    }
-}
-
-/// A table's length or position as the 32 bits that headers have for it.
-fn table_index(index: usize, what: &'static str) -> Result<u32, CapacityError> {
-    u32::try_from(index).map_err(|_| CapacityError {
-        what,
-        limit: u64::from(u32::MAX),
-    })
 }

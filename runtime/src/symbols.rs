@@ -151,7 +151,7 @@ pub(crate) fn fill_attr_table(columns: &Columns, store: &mut Store) {
         }
     }
     let memory = store.memory_mut();
-    memory.attr_table = entries;
+    memory.attr_table = entries.into();
     memory.attr_stride = stride;
     memory.attr_complete = complete;
 }

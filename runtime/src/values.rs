@@ -13,8 +13,8 @@ pub(crate) use convert::{
 };
 
 use crate::request::RequestValues;
-use crate::store::{MISSING_ENTITY, Store};
-use cedarjit_ir::abi::{EntityHeader, bloom_bit};
+use crate::store::Store;
+use cedarjit_ir::abi::{EntityHeader, MISSING_ENTITY, bloom_bit};
 use cedarjit_ir::fault::{Fault, planted};
 use cedarjit_ir::heap::{Heap, HeapRef, Heaps, IpWords, Object, Space};
 use cedarjit_ir::ids::{EntityId, ShapeId, StrId, TypeId};
@@ -115,7 +115,13 @@ impl ValueContext<'_> {
     /// For an id that nobody gave out it is that of a missing entity.
     #[inline]
     pub fn header(&self, id: EntityId) -> &EntityHeader {
-        if id.is_local() {
+        let overlaid = self
+            .request
+            .overlay()
+            .and_then(|overlay| overlay.header(id));
+        if let Some(header) = overlaid {
+            header
+        } else if id.is_local() {
             self.request
                 .local_headers()
                 .get(id.local_index())
@@ -197,7 +203,9 @@ impl ValueContext<'_> {
                 .tag(entity, key)
                 .or_else(|| self.store.attr(entity, key));
         }
-        self.store.tag(entity, key)
+        let overlay = self.request.overlay();
+        let overlaid = overlay.and_then(|overlay| overlay.tag(entity, key));
+        overlaid.unwrap_or_else(|| self.store.tag(entity, key))
     }
 
     /// Whether an entity has a tag; a missing entity has none.
@@ -207,7 +215,11 @@ impl ValueContext<'_> {
 
     /// `entity in other`: the same entity, or a descendant.
     pub fn in_entity(&self, entity: EntityId, other: EntityId) -> bool {
-        entity == other || self.store.is_descendant(entity, other)
+        entity == other
+            || match self.request.overlay() {
+                Some(overlay) => overlay.is_descendant(self.store, entity, other),
+                None => self.store.is_descendant(entity, other),
+            }
     }
 
     /// `entity in set`; `None` if the value is not a set of entities only.
@@ -216,17 +228,19 @@ impl ValueContext<'_> {
         if set.tag != Tag::Set {
             return None;
         }
-        let others = self.object(set)?.entity_words()?;
+        let mut others = self.object(set)?.entity_words()?;
+        let as_entity = |word| {
+            let tag = Tag::Entity;
+            Value { tag, word }.as_entity()
+        };
+        if self.request.overlay().is_some() {
+            return Some(others.any(|word| self.in_entity(entity, as_entity(word))));
+        }
         let bloom = self.header(entity).bloom;
         let ancestors = self.store.ancestors_of(entity);
-        Some(others.iter().any(|word| {
-            let other = Value {
-                tag: Tag::Entity,
-                word: *word,
-            }
-            .as_entity();
-            other == entity
-                || (bloom & bloom_bit(other) != 0 && ancestors.binary_search(&other.0).is_ok())
+        Some(others.any(|word| {
+            let other = as_entity(word);
+            other == entity || (bloom & bloom_bit(other) != 0 && ancestors.contains(other))
         }))
     }
 

@@ -17,16 +17,13 @@ pub use shrink::{Reduction, shrink};
 
 use crate::engines::{EngineError, Loaded, TestEngine};
 use crate::generator::{Case, CaseError, Knobs, LoadedCase, Rng, generate, generate_from};
+use crate::stack::STACK_SIZE;
 use cedar_policy::Decision;
 use cedarjit::coverage::Coverage;
 use std::ops::Range;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
-
-/// What engines are made to run on: cedar-policy's own depth limit depends on the stack, so the
-/// stack has a fixed size.
-const STACK_SIZE: usize = 32 << 20;
 
 /// What came of one world.
 #[derive(Debug, Default)]
@@ -171,8 +168,7 @@ impl Outcome {
             self.allows += usize::from(allowed);
             self.denies += usize::from(!allowed);
             self.errors += usize::from(!answer.errors.is_empty());
-            let mut failures = answer.errors.values();
-            if failures.any(|failure| failure.text.contains("recursion limit")) {
+            if answer.ran_out_of_stack() {
                 self.skipped += 1;
                 return None;
             }

@@ -3,10 +3,13 @@
 //!
 //! What exceeds the bounds of [`cedarjit_frontend::limits`] the engine may refuse.
 
+mod entities;
 mod spoil;
 
-use crate::engines::Answer;
+pub use entities::{EntityCounts, compare_entities, run_entities};
+
 use crate::engines::limits::is_build_limit;
+use crate::engines::{Answer, SchemaText};
 use crate::generator::{Case, Knobs, LoadedCase, Pieces, Rng, generate};
 use cedar_policy::{
     Authorizer, Context, Entities, EntityUid, PolicySet, Request, Response, Schema, SchemaFragment,
@@ -358,8 +361,10 @@ fn builder(kind: DocumentKind, text: &str, loaded: &LoadedCase) -> EngineBuilder
         }
         _ => {
             let builder = builder.entities_json(text).policies(&world.policies);
-            match &world.schema {
-                Some(schema) => builder.schema(schema),
+            // As text, so that the engine reads plain entities itself.
+            match &world.texts.schema {
+                Some(SchemaText::Cedar(schema)) => builder.schema_str(schema),
+                Some(SchemaText::Json(schema)) => builder.schema_json(schema),
                 None => builder,
             }
         }

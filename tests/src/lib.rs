@@ -10,3 +10,4 @@ pub mod engines;
 pub mod fuzz;
 #[path = "gen/mod.rs"]
 pub mod generator;
+pub mod stack;

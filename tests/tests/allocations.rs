@@ -1,7 +1,7 @@
 //! A native evaluation allocates nothing once its scratch has grown to size, and neither does binding
 //! a plain request once the binder has.
 
-use cedarjit::{Binder, Engine, Scratch, Tier, Uid};
+use cedarjit::{Binder, Decision, Engine, Scratch, Tier, Uid};
 use std::collections::BTreeSet;
 
 const POLICIES: &str = r#"
@@ -66,6 +66,20 @@ fn a_native_evaluation_allocates_nothing() {
         }
     });
     assert_eq!(info.count_total, 0, "{info:?}");
+
+    let alone = request.evaluate_unfused(&mut scratch).reasons().len();
+    assert_eq!(alone, 4);
+    let info = allocation_counter::measure(|| {
+        for _ in 0..100 {
+            let evaluation = request.evaluate_unfused(&mut scratch);
+            assert_eq!(evaluation.reasons().len(), 4);
+            assert!(evaluation.has_errors());
+            let evaluation = request.evaluate_unindexed(&mut scratch);
+            assert_eq!(evaluation.reasons().len(), 4);
+            assert_eq!(request.decide(&mut scratch), Decision::Allow);
+        }
+    });
+    assert_eq!(info.count_total, 0, "one by one: {info:?}");
 }
 
 const SCHEMA: &str = r#"

@@ -10,6 +10,7 @@ use cedarjit_tests::engines::{
     engines,
 };
 use cedarjit_tests::generator::{Case, Knobs, generate};
+use cedarjit_tests::stack::on_large_stack;
 use std::num::NonZero;
 
 fn threads() -> usize {
@@ -19,9 +20,6 @@ fn threads() -> usize {
 /// How many seeds a developer waits some seconds for, without optimisation: nearly all of the time
 /// goes into compiling each policy once for each engine.
 const SEEDS: u64 = 32;
-
-/// As the differential test's own threads have it.
-const STACK_SIZE: usize = 32 << 20;
 
 /// How many seeds to run and with what knobs. `CEDARJIT_SEEDS=n` makes it a longer run over worlds
 /// of all sizes.
@@ -56,10 +54,7 @@ fn engines_agree_with_cedar_policy() {
 /// should run code would compare the interpreter with itself.
 #[test]
 fn every_shape_has_code() {
-    // cedar-policy parses on this stack.
-    let builder = std::thread::Builder::new().stack_size(STACK_SIZE);
-    let worker = builder.spawn(check_shapes).expect("a thread");
-    worker.join().expect("every shape has code");
+    on_large_stack(check_shapes);
 }
 
 fn check_shapes() {

@@ -2,6 +2,7 @@
 
 use cedarjit_tests::documents::{DocumentKind, DocumentsOutcome, run_documents};
 use cedarjit_tests::generator::Knobs;
+use cedarjit_tests::stack::on_large_stack;
 
 /// How many worlds' documents are spoiled.
 const SEEDS: u64 = if cfg!(debug_assertions) { 30 } else { 300 };
@@ -14,12 +15,7 @@ fn seeds() -> u64 {
 
 #[test]
 fn documents_are_taken_and_refused_as_by_cedar_policy() {
-    // cedar-policy parses on this stack, as deep as generated policies nest.
-    let builder = std::thread::Builder::new().stack_size(32 << 20);
-    let worker = builder.spawn(check).expect("a thread");
-    if let Err(panic) = worker.join() {
-        std::panic::resume_unwind(panic);
-    }
+    on_large_stack(check);
 }
 
 fn check() {

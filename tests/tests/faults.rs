@@ -8,8 +8,9 @@
 
 use cedarjit_ir::fault::{Fault, plant};
 use cedarjit_tests::differential::{Difference, Outcome, campaign, run_seed};
-use cedarjit_tests::engines::{CedarEngine, TestEngine};
+use cedarjit_tests::engines::{CedarEngine, CedarjitEngine, Mode, TestEngine};
 use cedarjit_tests::generator::Knobs;
+use cedarjit_tests::stack::STACK_SIZE;
 use std::collections::BTreeMap;
 use std::fmt::Write;
 use std::num::NonZero;
@@ -24,9 +25,6 @@ const SEEDS: u64 = 20_000;
 const CONTROL_SEEDS: u64 = 100;
 
 const THREADS: usize = 2;
-
-/// As the differential test has it.
-const STACK_SIZE: usize = 32 << 20;
 
 /// What a seed came to.
 struct Seen {
@@ -69,11 +67,11 @@ struct Catch {
 ///
 /// The result does not depend on how the threads interleave: every seed before the one that is
 /// returned was tried, and showed nothing.
-fn first_catch(seeds: u64) -> Option<Catch> {
+fn first_catch(seeds: u64, fault: Option<Fault>) -> Option<Catch> {
     let (next, found) = (AtomicU64::new(0), AtomicU64::new(u64::MAX));
     let seen = Mutex::new(BTreeMap::new());
     let work = || {
-        let (engines, knobs) = (suspects(), knobs());
+        let (engines, knobs) = (suspects(fault), knobs());
         loop {
             let seed = next.fetch_add(1, Ordering::SeqCst);
             if seed >= seeds || seed > found.load(Ordering::SeqCst) {
@@ -107,9 +105,39 @@ fn first_catch(seeds: u64) -> Option<Catch> {
     None
 }
 
-/// The engines of a campaign.
-fn suspects() -> Vec<Box<dyn TestEngine>> {
+/// The engines of a campaign; for what only updates do, the mode that goes through updates, which
+/// in a campaign gets one world in 16.
+fn suspects(fault: Option<Fault>) -> Vec<Box<dyn TestEngine>> {
+    if fault.is_some_and(is_of_overlays) {
+        return vec![Box::new(CedarjitEngine::of(&[Mode::Overlay]))];
+    }
+    if fault.is_some_and(is_of_updates) {
+        return vec![Box::new(CedarjitEngine::of(&[Mode::Updated]))];
+    }
     campaign::engines(NonZero::new(16).expect("is not zero"))
+}
+
+fn is_of_overlays(fault: Fault) -> bool {
+    matches!(
+        fault,
+        Fault::OverlayNotClosed | Fault::OverlayAsksIndex | Fault::OverlayWithoutTags
+    )
+}
+
+fn is_of_updates(fault: Fault) -> bool {
+    matches!(
+        fault,
+        Fault::TagsOfReplaced
+            | Fault::StaleFusedCode
+            | Fault::NamedEntityMoved
+            | Fault::DescendantsNotClosed
+            | Fault::RemovedStaysParent
+            | Fault::ParentsOfReplaced
+            | Fault::FailureKeepsChildren
+            | Fault::NamesOfOldAncestors
+            | Fault::FailedPartForgotten
+            | Fault::SchemaForgetsParents
+    )
 }
 
 fn knobs() -> Knobs {
@@ -142,23 +170,35 @@ fn chosen() -> Vec<Fault> {
 fn every_planted_fault_is_caught() {
     assert!(Fault::ALL.len() >= 40);
     plant(None);
-    let control = first_catch(CONTROL_SEEDS);
-    assert!(control.is_none(), "a difference without a fault");
+    // The process that is started for one fault needs no control of its own.
+    let controls = match std::env::var_os(ALONE) {
+        None => &[None, Some(Fault::StaleFusedCode)][..],
+        Some(_) => &[],
+    };
+    for &fault in controls {
+        let control = first_catch(CONTROL_SEEDS, fault);
+        assert!(control.is_none(), "a difference without a fault");
+    }
     // A fault may make an engine panic, which the differential test takes for a difference.
     std::panic::set_hook(Box::new(|_| {}));
-    let mut catches = Vec::new();
+    let mut rows = Vec::new();
     for fault in chosen() {
-        plant(Some(fault));
-        let catch = first_catch(seeds());
-        println!("{}", row(fault, catch.as_ref()));
-        catches.push((fault, catch));
+        let row = match may_crash(fault) && std::env::var_os(ALONE).is_none() {
+            true => row_of_process(fault),
+            false => {
+                plant(Some(fault));
+                row(fault, first_catch(seeds(), Some(fault)).as_ref())
+            }
+        };
+        println!("{row}");
+        rows.push((fault, row));
     }
     plant(None);
     let _ = std::panic::take_hook();
     if std::env::var_os("UPDATE_FAULTS").is_some() {
-        std::fs::write(table_path(), page(&catches)).expect("writes the table");
+        std::fs::write(table_path(), page(&rows)).expect("writes the table");
     }
-    let missed = catches.iter().filter(|(_, catch)| catch.is_none());
+    let missed = rows.iter().filter(|(_, row)| row.contains(NOT_CAUGHT));
     let missed: Vec<&str> = missed.map(|(fault, _)| fault.name()).collect();
     assert!(missed.is_empty(), "not caught: {missed:?}");
 }
@@ -176,13 +216,48 @@ fn table_path() -> std::path::PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/faults.md")
 }
 
-fn row(fault: Fault, catch: Option<&Catch>) -> String {
-    let head = format!(
+/// Whether code may read what is not there, in the wrong place or of the wrong type.
+fn may_crash(fault: Fault) -> bool {
+    matches!(fault, Fault::StaleFusedCode | Fault::NamedEntityMoved)
+}
+
+/// Set in a process that tries one fault.
+const ALONE: &str = "CEDARJIT_FAULT_ALONE";
+
+/// The row of a fault that is tried in a process of its own, whose crash shows it, too.
+fn row_of_process(fault: Fault) -> String {
+    let program = std::env::current_exe().expect("this test's program");
+    let output = std::process::Command::new(program)
+        .args(["every_planted_fault_is_caught", "--exact", "--nocapture"])
+        .env("CEDARJIT_FAULTS", fault.name())
+        .env(ALONE, "1")
+        .env_remove("UPDATE_FAULTS")
+        .output()
+        .expect("a process");
+    let head = head(fault);
+    let text = String::from_utf8_lossy(&output.stdout);
+    // What the test harness prints may stand before it.
+    let row = text
+        .lines()
+        .find_map(|line| Some(&line[line.find(&head)?..]));
+    match (row, output.status.code()) {
+        (Some(row), _) => row.to_owned(),
+        (None, None) => format!("{head} | | updated (crashes) |"),
+        (None, Some(code)) => panic!("{fault:?}: no row, exit code {code}: {text}"),
+    }
+}
+
+fn head(fault: Fault) -> String {
+    format!(
         "| `{}` | `{}` | {} |",
         fault.name(),
         fault.place(),
         fault.what().trim().replace('|', "\\|")
-    );
+    )
+}
+
+fn row(fault: Fault, catch: Option<&Catch>) -> String {
+    let head = head(fault);
     match catch {
         Some(catch) => {
             let how = match catch.how.as_str() {
@@ -209,7 +284,10 @@ const INTRO: &str = "\
 How good is the differential test at finding mistakes? Each of these was planted in the engine, one
 at a time, and worlds were generated from seed 0 on until an engine answered differently from
 cedar-policy. The requests are those compared until then, over all worlds; the engine is the first
-that differed. Regenerate this page with
+that differed. Those that make code read what is not there run in a process of their own, and may crash
+it. Mistakes in updates and in what requests bring are tried with the mode `updated` or `overlay` alone,
+on every world.
+Regenerate this page with
 
 ```text
 UPDATE_FAULTS=1 cargo test --release --workspace --features cedarjit-tests/planted-faults --test faults
@@ -218,13 +296,13 @@ UPDATE_FAULTS=1 cargo test --release --workspace --features cedarjit-tests/plant
 ";
 
 /// The page with the rows of the faults that were tried, and the other rows as they are.
-fn page(tried: &[(Fault, Option<Catch>)]) -> String {
+fn page(tried: &[(Fault, String)]) -> String {
     let earlier = std::fs::read_to_string(table_path()).unwrap_or_default();
     let rows = Fault::ALL.iter().filter_map(|fault| {
         let now = tried.iter().find(|(other, _)| other == fault);
         let head = format!("| `{}` |", fault.name());
         let before = || earlier.lines().find(|line| line.starts_with(&head));
-        now.map(|(_, catch)| row(*fault, catch.as_ref()))
+        now.map(|(_, row)| row.clone())
             .or_else(|| before().map(str::to_owned))
     });
     let rows: Vec<String> = rows.collect();

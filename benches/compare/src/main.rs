@@ -80,6 +80,7 @@ fn compare(arguments: &Arguments) -> Result<(), Error> {
     };
     let mut machine = Machine::look();
     suites::applications::run(&mut run)?;
+    suites::batch::run(&mut run)?;
     suites::policies::run(&mut run)?;
     suites::load::run(&mut run)?;
     suites::distinct::run(&mut run)?;

@@ -3,13 +3,13 @@
 use std::process::{ExitCode, Termination};
 
 use cedar_policy_cli::{
-    AuthorizeArgs, CedarExitCode, CheckParseArgs, ErrorFormat, EvaluateArgs, FormatArgs, LinkArgs,
-    NewArgs, RunTestsArgs, TranslatePolicyArgs, TranslateSchemaArgs, ValidateArgs, VisualizeArgs,
+    AuthorizeArgs, CheckParseArgs, ErrorFormat, EvaluateArgs, FormatArgs, LinkArgs, NewArgs,
+    RunTestsArgs, TranslatePolicyArgs, TranslateSchemaArgs, ValidateArgs, VisualizeArgs,
 };
 use clap::{Parser, Subcommand};
 
 use crate::guard;
-use crate::{authorize, campaign, conformance, explain, output, replay};
+use crate::{analysis, authorize, campaign, conformance, explain, output, replay, save, serve};
 
 /// A compiled policy decision engine for Cedar
 #[derive(Parser, Debug)]
@@ -35,8 +35,16 @@ pub(crate) enum Command {
     Authorize(AuthorizeArgs),
     /// Answer a file of authorization requests, and measure how fast
     Replay(replay::ReplayArgs),
+    /// Save policies, schema and entities as a file that loads in milliseconds
+    Save(save::SaveArgs),
+    /// Answer authorization requests over HTTP
+    Serve(cedarjit_sidecar::ServeArgs),
     /// Show what becomes of a policy: HIR, IR, shape, index entry, CLIF and disassembly
     Explain(explain::ExplainArgs),
+    /// Ask what policies do for every request: each answer is proved or refuted by an example
+    Analyze(analysis::AnalyzeArgs),
+    /// Say which requests a change of policies allows or denies that were not before
+    Diff(analysis::DiffArgs),
     /// Run Cedar integration tests through every engine
     Conformance(conformance::ConformanceArgs),
     /// Compare every engine with cedar-policy over generated worlds
@@ -71,7 +79,7 @@ pub(crate) fn run(command: Command) -> ExitCode {
     let on_stdout = command.reports_on_stdout();
     let done = guard::check(&command.guarded()).and_then(|stdin| match stdin {
         Some(text) => guard::run_again(&text),
-        None => Ok(command.run().report()),
+        None => Ok(command.run()),
     });
     done.unwrap_or_else(|report| {
         match on_stdout {
@@ -97,10 +105,14 @@ impl Command {
         )
     }
 
-    fn run(self) -> CedarExitCode {
-        match self {
+    fn run(self) -> ExitCode {
+        let done = match self {
+            Self::Analyze(args) => return analysis::analyze(args),
+            Self::Diff(args) => return analysis::diff(args),
             Self::Authorize(args) => authorize::authorize(&args),
             Self::Replay(args) => replay::replay(&args),
+            Self::Save(args) => save::save(&args),
+            Self::Serve(args) => serve::serve(&args),
             Self::Explain(args) => explain::explain(&args),
             Self::Conformance(args) => conformance::conformance(&args),
             Self::Campaign(args) => campaign::campaign(&args),
@@ -115,6 +127,7 @@ impl Command {
             Self::Visualize(args) => cedar_policy_cli::visualize(&args),
             Self::New(args) => cedar_policy_cli::new(&args),
             Self::LanguageVersion => cedar_policy_cli::language_version(),
-        }
+        };
+        done.report()
     }
 }

@@ -3,12 +3,14 @@
 //! **This is the place to plug in an engine**: a variant of [`EngineKind`], an [`Engine`], and an
 //! arm in `replay`.
 
+use std::fs::File;
+use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use cedar_policy::{Authorizer, Entities, PolicySet, Request, Response, Schema};
 use cedar_policy_cli::PoliciesArgs;
-use cedarjit::{BoundRequest, BuildError, Evaluation, JitMode, Scratch, Snapshot};
+use cedarjit::{BoundRequest, BuildError, Evaluation, JitMode, SaveError, Scratch, Snapshot};
 use cedarjit_tests::engines::{Answer, SchemaText, World};
 use clap::ValueEnum;
 use miette::Report;
@@ -126,27 +128,33 @@ pub(crate) struct CedarjitEngine<const INTERPRET: bool> {
 impl<const INTERPRET: bool> CedarjitEngine<INTERPRET> {
     /// Compiles a world. Requests are validated against its schema if `validate` is set.
     pub(crate) fn new(world: World, validate: bool) -> Result<Self, Box<BuildError>> {
-        let jit = match INTERPRET {
-            true => JitMode::Off,
-            false => JitMode::Auto,
-        };
-        let mut builder = cedarjit::Engine::builder()
-            .policies(&world.policies)
-            .entities(world.entities)
-            .jit(jit);
-        // The text tells the types of attributes; `Schema` does not.
-        builder = match (world.texts.schema, &world.schema) {
-            (Some(SchemaText::Cedar(text)), _) => builder.schema_str(text),
-            (Some(SchemaText::Json(text)), _) => builder.schema_json(text),
-            (None, Some(schema)) => builder.schema(schema),
-            (None, None) => builder,
-        };
-        let engine = builder.build()?;
-        Ok(Self {
+        Ok(Self::of(&compile(world, Self::JIT)?, validate))
+    }
+
+    /// Loads a saved engine from a file.
+    pub(crate) fn saved(path: &Path, validate: bool) -> Result<Self, Failure> {
+        let origin = path.display().to_string();
+        let file = std::fs::read(path)
+            .map_err(|cause| load::unreadable("saved engine", &origin, cause))?;
+        let engine = cedarjit::Engine::builder().jit(Self::JIT).load(&file);
+        let engine = engine.map_err(|cause| Failure::Saved {
+            path: origin,
+            cause: Box::new(cause),
+        })?;
+        Ok(Self::of(&engine, validate))
+    }
+
+    const JIT: JitMode = match INTERPRET {
+        true => JitMode::Off,
+        false => JitMode::Auto,
+    };
+
+    fn of(engine: &cedarjit::Engine, validate: bool) -> Self {
+        Self {
             snapshot: engine.snapshot(),
             scratch: Scratch::default(),
             validate,
-        })
+        }
     }
 
     fn respond<'a>(&'a mut self, bound: &'a BoundRequest) -> Evaluation<'a> {
@@ -186,6 +194,37 @@ impl<const INTERPRET: bool> Engine for CedarjitEngine<INTERPRET> {
             tier: Some(self.snapshot.tier().to_string()),
         }
     }
+}
+
+/// This project's engine, made of a world.
+fn compile(world: World, jit: JitMode) -> Result<cedarjit::Engine, Box<BuildError>> {
+    let mut builder = cedarjit::Engine::builder()
+        .policies(&world.policies)
+        .entities(world.entities)
+        .jit(jit);
+    // The text tells the types of attributes; `Schema` does not.
+    builder = match (world.texts.schema, &world.schema) {
+        (Some(SchemaText::Cedar(text)), _) => builder.schema_str(text),
+        (Some(SchemaText::Json(text)), _) => builder.schema_json(text),
+        (None, Some(schema)) => builder.schema(schema),
+        (None, None) => builder,
+    };
+    Ok(builder.build()?)
+}
+
+/// Saves the engine that a world makes as a file.
+pub(crate) fn save(mut world: World, path: &Path, args: &PoliciesArgs) -> Result<(), Report> {
+    let text = world.texts.policies.take();
+    let engine = compile(world, JitMode::Off)
+        .map_err(|error| load::build_report(*error, args, text.as_deref()))?;
+    let saved = File::create(path)
+        .map_err(SaveError::from)
+        .and_then(|file| engine.save(file));
+    let failed = |cause| Failure::Save {
+        path: path.display().to_string(),
+        cause: Box::new(cause),
+    };
+    Ok(saved.map_err(failed)?)
 }
 
 /// Decides one request with our engine, and says how long that took, binding included.

@@ -157,7 +157,11 @@ impl Command {
             Self::Visualize(args) => inputs.file(&Some(&args.entities_file), Syntax::Json),
             Self::Authorize(_)
             | Self::Replay(_)
+            | Self::Save(_)
+            | Self::Serve(_)
             | Self::Explain(_)
+            | Self::Analyze(_)
+            | Self::Diff(_)
             | Self::Conformance(_)
             | Self::Campaign(_) => &mut inputs,
             Self::New(_) | Self::LanguageVersion => &mut inputs,

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use cedar_policy::{Entities, PolicySet, Schema};
 use cedar_policy_cli::{OptionalSchemaArgs, PoliciesArgs, PolicyFormat, SchemaFormat};
-use cedarjit::{BuildError, RequestError};
+use cedarjit::{BuildError, RequestError, SaveError, SavedError};
 use cedarjit_frontend::load::{
     self, ParseError, link, link_by_position, load_schema, parse_entities, parse_policies,
     parse_policies_json,
@@ -51,6 +51,23 @@ pub(crate) enum Failure {
     /// The engine did not take what cedar-policy took.
     #[error("failed to build the engine")]
     Build(#[source] Box<BuildError>),
+    /// A saved engine could not be loaded.
+    #[error("failed to load the saved engine {path}")]
+    Saved {
+        path: String,
+        #[source]
+        cause: Box<SavedError>,
+    },
+    /// An engine could not be saved.
+    #[error("failed to save the engine as {path}")]
+    Save {
+        path: String,
+        #[source]
+        cause: Box<SaveError>,
+    },
+    /// cedar-policy does not know this project's files.
+    #[error("the engine `cedar` cannot load saved engines")]
+    SavedForCedar,
     /// The engine did not take a request that cedar-policy took.
     #[error("failed to bind the request")]
     Bind(#[source] Box<RequestError>),
@@ -172,23 +189,30 @@ pub(crate) fn schema(
     args: &OptionalSchemaArgs,
     texts: &mut WorldTexts,
 ) -> Result<Option<Arc<Schema>>> {
-    let Some(path) = &args.schema_file else {
-        return Ok(None);
-    };
+    let read = |path| read_schema(path, args.schema_format, texts);
+    args.schema_file.as_deref().map(read).transpose()
+}
+
+/// A schema, and its text.
+pub(crate) fn read_schema(
+    path: &Path,
+    format: SchemaFormat,
+    texts: &mut WorldTexts,
+) -> Result<Arc<Schema>> {
     let (text, origin) = read_text(Some(path), "schema")?;
-    let format = match args.schema_format {
+    let syntax = match format {
         SchemaFormat::Cedar => load::SchemaFormat::Cedar,
         SchemaFormat::Json => load::SchemaFormat::Json,
     };
-    let loaded = load_schema(&text, format, &origin).map_err(report(&text))?;
+    let loaded = load_schema(&text, syntax, &origin).map_err(report(&text))?;
     for warning in loaded.warnings {
         output::complain(&warning.into());
     }
-    texts.schema = Some(match args.schema_format {
+    texts.schema = Some(match format {
         SchemaFormat::Cedar => SchemaText::Cedar(text),
         SchemaFormat::Json => SchemaText::Json(text),
     });
-    Ok(Some(Arc::new(loaded.schema)))
+    Ok(Arc::new(loaded.schema))
 }
 
 /// The entities, validated against the schema if there is one, and their text.

@@ -1,12 +1,13 @@
 //! The `cedarjit` command line: the verbs of the `cedar` command line, with its flags and exit
-//! codes, and four of our own (`replay`, `explain`, `conformance`,
-//! `campaign`).
+//! codes, and eight of our own (`replay`, `save`, `serve`, `explain`, `analyze`, `diff`,
+//! `conformance`, `campaign`).
 //!
 //! What cedar-policy's crates already do is called, not written again. `docs/cli.md` describes
 //! every verb.
 
 #![forbid(unsafe_code)]
 
+mod analysis;
 mod authorize;
 mod campaign;
 mod commands;
@@ -18,6 +19,8 @@ mod load;
 mod output;
 mod replay;
 mod request;
+mod save;
+mod serve;
 
 use std::process::ExitCode;
 

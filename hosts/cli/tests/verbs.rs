@@ -3,11 +3,14 @@
 mod common;
 
 use common::{file, on_tinytodo, run, run_with_stdin, scratch, tinytodo};
+use std::sync::LazyLock;
 
 const CONTEXT: &str = r#"{"now": "2025-06-02T09:00:00Z", "address": "10.20.3.4"}"#;
 
 fn request(principal: &str, action: &str, resource: &str) -> Vec<String> {
-    let context = file("verbs-context.json", CONTEXT);
+    // Written once: tests run side by side, and read it meanwhile.
+    static FILE: LazyLock<String> = LazyLock::new(|| file("verbs-context.json", CONTEXT));
+    let context: &str = &FILE;
     [
         "--principal",
         principal,
@@ -16,7 +19,7 @@ fn request(principal: &str, action: &str, resource: &str) -> Vec<String> {
         "--resource",
         resource,
         "--context",
-        &context,
+        context,
     ]
     .map(str::to_owned)
     .to_vec()

@@ -67,10 +67,16 @@ impl Emitter<'_, '_> {
     /// An attribute of an entity that exists, at the place that all entities of its type have it.
     pub(super) fn read_place(&mut self, base: NodeId, known: Known) -> Operand {
         let entity = self.word_of(base, Tag::Entity);
-        let place = self.entity_place(entity);
+        let header = self.stored_header(entity);
+        let place = self.headed_place(header);
         let AttrEntry(entry) = known.place.unwrap_or(AttrEntry::NONE);
         let (tag, word) = (entry & 0xffff, (entry >> 16) * 8);
-        let word = (self.b.ins()).load(I64, checked_memory(), place.object, word as i32);
+        // What a variable has that exists can be read before anything is checked.
+        let memory = match self.body.node(base).op {
+            Op::Var(_) if self.subjects.is_some() && !self.varies(base) => constant_memory(),
+            _ => checked_memory(),
+        };
+        let word = (self.b.ins()).load(I64, memory, place.object, word as i32);
         let tag = match known.values.tag {
             Some(tag) => TagOf::Known(tag),
             None => {
@@ -185,6 +191,11 @@ impl Emitter<'_, '_> {
     /// A missing entity has the empty shape, so its object is never read.
     fn entity_place(&mut self, entity: Value) -> RecordPlace {
         let header = self.header(entity);
+        self.headed_place(header)
+    }
+
+    /// Where the attributes of the entity with this header are.
+    fn headed_place(&mut self, header: Value) -> RecordPlace {
         let shape = self.header_field(header, offset_of!(EntityHeader, shape));
         let attrs = self.header_field(header, offset_of!(EntityHeader, attrs));
         let global = self.frame_field(self.pointer, offset_of!(Frame, heaps));

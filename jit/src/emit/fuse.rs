@@ -110,7 +110,7 @@ pub(crate) fn emit_fused(
     Ok(code)
 }
 
-fn check_fused(policies: &[FusedPolicy<'_>]) -> Result<(), CompileError> {
+pub(super) fn check_fused(policies: &[FusedPolicy<'_>]) -> Result<(), CompileError> {
     let too_large = |what, size, limit| {
         if size > limit {
             return Err(CompileError::TooLarge { what, size, limit });

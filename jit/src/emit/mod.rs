@@ -8,17 +8,23 @@
 //! overflow-checking instructions.
 
 mod attr;
+mod batch;
+mod call;
 mod fuse;
+mod header;
 mod known;
 mod logic;
 mod ops;
 mod sets;
 
+pub use batch::BatchSource;
 pub use fuse::{FusedPolicy, MAX_FUSED};
 pub use known::{Attribute, Facts, Subject, Values};
 
 use crate::unit::CompileError;
-use cedarjit_ir::abi::{Builtin, EntityHeader, Frame, FrameRest, Outcome, Returns};
+use batch::Subjects;
+pub(crate) use batch::{answer, batch_signature, emit_batch};
+use cedarjit_ir::abi::{Builtin, Frame, Outcome};
 use cedarjit_ir::expr::{BinaryOp, Body, Op, Type as IrType, Var};
 use cedarjit_ir::heap::OFFSET_BITS;
 use cedarjit_ir::ids::{AttrId, ConstId, NodeId, ShapeId, StrId};
@@ -193,6 +199,10 @@ struct Emitter<'a, 'f> {
     memo: Vec<Option<Operand>>,
     /// The entities whose headers have a field in the frame.
     headers: Vec<(Value, usize)>,
+    /// Principal and resource, in code for many entities.
+    subjects: Option<Subjects>,
+    /// Which nodes depend on the one of them that varies.
+    varies: Vec<bool>,
     /// The nodes in `memo`, in the order they were added.
     trail: Vec<NodeId>,
     builtin_signatures: [Option<SigRef>; MAX_ARITY + 1],
@@ -209,6 +219,11 @@ fn constant_memory() -> MemFlagsData {
 /// has checked it.
 fn checked_memory() -> MemFlagsData {
     MemFlagsData::trusted().with_readonly()
+}
+
+/// As [`checked_memory`], of words that are read as a vector.
+fn unaligned_memory() -> MemFlagsData {
+    MemFlagsData::new().with_notrap().with_readonly()
 }
 
 impl<'a, 'f> Emitter<'a, 'f> {
@@ -235,6 +250,8 @@ impl<'a, 'f> Emitter<'a, 'f> {
             give_up: None,
             memo: Vec::new(),
             headers: Vec::new(),
+            subjects: None,
+            varies: Vec::new(),
             trail: Vec::new(),
             builtin_signatures: [None; MAX_ARITY + 1],
             pointer: isa.pointer_type(),
@@ -474,6 +491,9 @@ impl Emitter<'_, '_> {
     }
 
     fn variable(&mut self, var: Var) -> Operand {
+        if let Some((id, _)) = self.subjects.and_then(|subjects| subjects.get(var)) {
+            return Operand::known(Tag::Entity, id);
+        }
         let (tag, offset) = match var {
             Var::Principal => (Tag::Entity, offset_of!(Frame, principal)),
             Var::Action => (Tag::Entity, offset_of!(Frame, action)),
@@ -491,114 +511,28 @@ impl Emitter<'_, '_> {
 
     /// The address of an object from a reference to it.
     fn heap_object(&mut self, reference: Value) -> Value {
+        // A builtin that grows the scratch heap renews its base, so this load must not move; where
+        // many entities are decided about, there are no builtins.
+        let memory = match self.subjects {
+            Some(_) => checked_memory(),
+            None => MemFlagsData::trusted(),
+        };
+        self.object_through(reference, memory)
+    }
+
+    /// The address of an object, where the heap's base is read as `memory` allows.
+    fn object_through(&mut self, reference: Value, memory: MemFlagsData) -> Value {
         let space = self.shift_right(reference, i64::from(OFFSET_BITS));
         let scale = i64::from(self.pointer.bytes().trailing_zeros());
         let slot = self.shift_left(space, scale);
         let frame = self.frame;
         let slot = self.b.ins().iadd(frame, slot);
-        // A builtin that grows the scratch heap renews its base, so this load must not move.
-        let base = self.b.ins().load(
-            self.pointer,
-            MemFlagsData::trusted(),
-            slot,
-            offset_of!(Frame, heaps) as i32,
-        );
+        let base = self
+            .b
+            .ins()
+            .load(self.pointer, memory, slot, offset_of!(Frame, heaps) as i32);
         let offset = self.and_const(reference, (1 << OFFSET_BITS) - 1);
         self.word_address(base, offset)
-    }
-
-    /// The address of an entity's header.
-    fn header(&mut self, entity: Value) -> Value {
-        let known = self.headers.iter().find(|(word, _)| *word == entity);
-        if let Some(&(_, field)) = known {
-            return self.frame_field(self.pointer, field);
-        }
-        let local = self.shift_right(entity, 31);
-        let scale = i64::from(self.pointer.bytes().trailing_zeros());
-        let slot = self.shift_left(local, scale);
-        let frame = self.frame;
-        let slot = self.b.ins().iadd(frame, slot);
-        let base = self.b.ins().load(
-            self.pointer,
-            constant_memory(),
-            slot,
-            offset_of!(Frame, headers) as i32,
-        );
-        let index = self.and_const(entity, (1 << 31) - 1);
-        let scale = size_of::<EntityHeader>().trailing_zeros();
-        let offset = self.shift_left(index, i64::from(scale));
-        self.b.ins().iadd(base, offset)
-    }
-
-    /// A 32-bit header field, widened.
-    fn header_field(&mut self, header: Value, offset: usize) -> Value {
-        let field = self
-            .b
-            .ins()
-            .load(I32, checked_memory(), header, offset as i32);
-        self.b.ins().uextend(I64, field)
-    }
-
-    /// Calls a builtin and returns the word that it returns.
-    fn call(&mut self, builtin: Builtin, args: &[Value]) -> Value {
-        debug_assert_eq!(args.len(), builtin.arity());
-        let signature = self.builtin_signature(args.len());
-        let table = self.rest_field(self.pointer, offset_of!(FrameRest, builtins));
-        let offset = (builtin as usize * self.pointer.bytes() as usize) as i32;
-        let code = self
-            .b
-            .ins()
-            .load(self.pointer, constant_memory(), table, offset);
-        let mut values = vec![self.frame];
-        values.extend_from_slice(args);
-        let call = self.b.ins().call_indirect(signature, code, &values);
-        self.b.inst_results(call)[0]
-    }
-
-    fn builtin_signature(&mut self, arity: usize) -> SigRef {
-        if let Some(known) = self.builtin_signatures[arity] {
-            return known;
-        }
-        let mut signature = Signature::new(self.isa.default_call_conv());
-        signature.params.push(AbiParam::new(self.pointer));
-        for _ in 0..arity {
-            signature.params.push(AbiParam::new(I64));
-        }
-        signature.returns.push(AbiParam::new(I64));
-        let reference = self.b.import_signature(signature);
-        self.builtin_signatures[arity] = Some(reference);
-        reference
-    }
-
-    /// Calls a builtin that returns a Boolean and may fail or not.
-    fn call_bool(&mut self, builtin: Builtin, args: &[Value]) -> Operand {
-        let word = self.call(builtin, args);
-        if builtin.returns() == Returns::FallibleBool {
-            let ok = self.compare_const(IntCC::UnsignedLessThan, word, 2);
-            self.require(ok);
-        }
-        Operand::known(Tag::Bool, word)
-    }
-
-    /// Calls a builtin that returns a value or fails; `tag` if every value it returns has it.
-    fn call_value(&mut self, builtin: Builtin, args: &[Value], tag: Option<Tag>) -> Operand {
-        debug_assert_eq!(builtin.returns(), Returns::FallibleValue);
-        let ok = self.call(builtin, args);
-        self.require(ok);
-        let rest = self.frame_field(self.pointer, offset_of!(Frame, rest));
-        let mut load = |offset: usize| {
-            self.b
-                .ins()
-                .load(I64, MemFlagsData::trusted(), rest, offset as i32)
-        };
-        let word = load(offset_of!(FrameRest, result_word));
-        match tag {
-            Some(tag) => Operand::known(tag, word),
-            None => Operand {
-                tag: TagOf::Computed(load(offset_of!(FrameRest, result_tag))),
-                word,
-            },
-        }
     }
 }
 

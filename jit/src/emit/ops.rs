@@ -1,8 +1,8 @@
 //! Operators and extension functions.
 
 use super::known::differ;
-use super::{Emitter, Operand, TagOf, checked_memory};
-use cedarjit_ir::abi::{AncestorBucket, Builtin, EntityHeader, Frame};
+use super::{Emitter, Operand, TagOf, checked_memory, unaligned_memory};
+use cedarjit_ir::abi::{BUCKET_BYTES, Builtin, EntityHeader, Frame};
 use cedarjit_ir::expr::{BinaryOp, UnaryOp};
 use cedarjit_ir::ext::ExtFn;
 use cedarjit_ir::fault::{Fault, planted};
@@ -13,6 +13,13 @@ use cranelift_codegen::ir::condcodes::IntCC;
 use cranelift_codegen::ir::types::{I32, I32X4, I64};
 use cranelift_codegen::ir::{Block, InstBuilder, Value};
 use std::mem::offset_of;
+
+/// The buckets of one entity's ancestors.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Buckets {
+    search: Value,
+    first: Value,
+}
 
 impl Emitter<'_, '_> {
     pub(super) fn unary(&mut self, op: UnaryOp, a: NodeId) -> Operand {
@@ -74,9 +81,9 @@ impl Emitter<'_, '_> {
             }
             BinaryOp::In => {
                 self.require_tag(left, Tag::Entity);
-                let checked = self.known(b).values.entity_sets;
+                let kind = self.right_side(b);
                 self.materialise_jump(|e, then, els| {
-                    e.jump_is_in(left.word, right, checked, then, els);
+                    e.jump_is_in(left.word, right, kind, then, els);
                 })
             }
             BinaryOp::Contains => {
@@ -195,8 +202,8 @@ impl Emitter<'_, '_> {
         let left = self.operand(a);
         let right = self.operand(b);
         self.require_tag(left, Tag::Entity);
-        let checked = self.known(b).values.entity_sets;
-        self.jump_is_in(left.word, right, checked, then, els);
+        let kind = self.right_side(b);
+        self.jump_is_in(left.word, right, kind, then, els);
     }
 
     /// Ends the current block with `left.contains(right)`.
@@ -227,6 +234,9 @@ impl Emitter<'_, '_> {
     /// `a in b` for entities, without a branch.
     pub(super) fn is_in(&mut self, a: NodeId, b: NodeId) -> Operand {
         let left = self.word_of(a, Tag::Entity);
+        if let Some(found) = self.is_member(left, b) {
+            return found;
+        }
         let right = self.word_of(b, Tag::Entity);
         let header = self.header(left);
         let found = self.has_ancestor(header, right);
@@ -242,8 +252,23 @@ impl Emitter<'_, '_> {
     ///
     /// [`BucketSearch::bucket`](cedarjit_ir::abi::BucketSearch::bucket) says where it would be.
     pub(super) fn has_ancestor(&mut self, header: Value, other: Value) -> Value {
-        let search = self.header_field(header, offset_of!(EntityHeader, search));
-        let first = self.header_field(header, offset_of!(EntityHeader, ancestors));
+        let buckets = self.buckets(header);
+        let (_, found) = self.look_up(buckets, other);
+        self.b.ins().vany_true(found)
+    }
+
+    /// How the buckets of the entity at `header` are searched, and the first of them.
+    pub(super) fn buckets(&mut self, header: Value) -> Buckets {
+        Buckets {
+            search: self.header_field(header, offset_of!(EntityHeader, search)),
+            first: self.header_field(header, offset_of!(EntityHeader, ancestors)),
+        }
+    }
+
+    /// Looks for `other` in its place in an entity's buckets: its id four times, and a vector that is
+    /// not zero where it was found.
+    pub(super) fn look_up(&mut self, buckets: Buckets, other: Value) -> (Value, Value) {
+        let Buckets { search, first } = buckets;
         let id = self.b.ins().ireduce(I32, other);
         let multiplier = self.b.ins().ireduce(I32, search);
         let one = self.b.ins().iconst(I32, 1);
@@ -253,7 +278,7 @@ impl Emitter<'_, '_> {
         // The machine looks at the low six bits of `search`, which is what they are for.
         let bucket = self.b.ins().ushr(product, search);
         let bucket = self.b.ins().iadd(first, bucket);
-        let scale = size_of::<AncestorBucket>().trailing_zeros();
+        let scale = BUCKET_BYTES.trailing_zeros();
         let offset = self.shift_left(bucket, i64::from(scale));
         let all = self.frame_field(self.pointer, offset_of!(Frame, ancestors));
         let bucket = self.b.ins().iadd(all, offset);
@@ -263,15 +288,14 @@ impl Emitter<'_, '_> {
             if half != 0 && planted(Fault::AncestorHalfBucket) {
                 continue;
             }
-            let ids = self.b.ins().load(I32X4, checked_memory(), bucket, half);
+            let ids = self.b.ins().load(I32X4, unaligned_memory(), bucket, half);
             let equal = self.b.ins().icmp(IntCC::Equal, ids, wanted);
             found = Some(match found {
                 Some(other) => self.b.ins().bor(other, equal),
                 None => equal,
             });
         }
-        let found = found.unwrap_or(wanted);
-        self.b.ins().vany_true(found)
+        (wanted, found.unwrap_or(wanted))
     }
 
     /// The Bloom word of the ancestors of the entity at `header`.

@@ -1,19 +1,32 @@
 //! Membership in sets, inline: `in` with a set on the right, and `contains`.
 
-use super::{Emitter, Operand, PAIR_SIZE, TagOf, arg, checked_memory};
+use super::{Emitter, Operand, PAIR_SIZE, TagOf, arg, checked_memory, constant_memory};
 use cedarjit_ir::abi::Builtin;
 use cedarjit_ir::fault::{Fault, planted};
 use cedarjit_ir::heap::Heap;
 use cedarjit_ir::ids::NodeId;
 use cedarjit_ir::value::Tag;
 use cranelift_codegen::ir::condcodes::IntCC;
-use cranelift_codegen::ir::types::I64;
+use cranelift_codegen::ir::types::{I32, I32X4, I64};
 use cranelift_codegen::ir::{
     Block, InstBuilder, MemFlagsData, StackSlotData, StackSlotKind, Value,
 };
 
 /// The longest set that `contains` scans inline; longer ones are searched by the builtin.
 const SCAN_LIMIT: i64 = 16;
+
+/// The longest set each of whose elements is looked for, where many entities are decided about, to
+/// save the branches that are mispredicted.
+const STEADY_LIMIT: i64 = 12;
+
+/// What is known of the right side of `in`.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct RightSide {
+    /// If it is a set, it holds entities only.
+    entities: bool,
+    /// It is the same in all rounds, where many entities are decided about.
+    steady: bool,
+}
 
 /// Where a set's tags start, in bytes.
 const TAGS: i64 = 8 * Heap::SET_TAGS as i64;
@@ -29,7 +42,17 @@ struct SetPlace {
 impl Emitter<'_, '_> {
     fn set_place(&mut self, set: Value) -> SetPlace {
         let object = self.heap_object(set);
-        let first = self.b.ins().load(I64, checked_memory(), object, 0);
+        self.set_place_of(object, checked_memory())
+    }
+
+    /// Where a set is that may be read before anything is checked.
+    fn steady_set_place(&mut self, set: Value) -> SetPlace {
+        let object = self.object_through(set, constant_memory());
+        self.set_place_of(object, constant_memory())
+    }
+
+    fn set_place_of(&mut self, object: Value, memory: MemFlagsData) -> SetPlace {
+        let first = self.b.ins().load(I64, memory, object, 0);
         let length = self.shift_right(first, 32);
         let length = self.and_const(length, (Heap::LENGTH_MASK >> 32).cast_signed());
         // The tags are padded to whole words.
@@ -85,19 +108,35 @@ impl Emitter<'_, '_> {
         self.b.switch_to_block(done);
     }
 
+    pub(super) fn right_side(&self, id: NodeId) -> RightSide {
+        let known = self.known(id);
+        // A value that is computed without a check can be computed anywhere.
+        let certain = known.values.tag == Some(Tag::Set) && known.cost.is_some();
+        RightSide {
+            entities: known.values.entity_sets,
+            steady: certain && self.subjects.is_some() && !self.varies(id),
+        }
+    }
+
     /// Ends the current block with "`left` is in an element of `set`", all of whose elements must
-    /// be entities; `checked` if they are known to be.
+    /// be entities.
     pub(super) fn jump_in_set(
         &mut self,
         left: Value,
         set: Value,
-        checked: bool,
+        kind: RightSide,
         then: Block,
         els: Block,
     ) {
-        let place = self.set_place(set);
-        if !checked {
+        let place = match kind.steady {
+            true => self.steady_set_place(set),
+            false => self.set_place(set),
+        };
+        if !kind.entities {
             self.require_entities(&place, els);
+        }
+        if kind.steady {
+            self.jump_in_steady(left, &place, then, els);
         }
         // Whatever `left` is in is itself or an ancestor, and both Bloom words know it.
         let header = self.header(left);
@@ -122,6 +161,44 @@ impl Emitter<'_, '_> {
             e.b.ins().brif(found, then, &[], next, &[]);
         });
         self.b.ins().jump(els, &[]);
+    }
+
+    /// Ends the current block with "`left` is in an element of the set", if the set is short; goes on
+    /// in a new block otherwise. All elements are looked at, so that what comes out changes nothing
+    /// in how the code runs.
+    fn jump_in_steady(&mut self, left: Value, set: &SetPlace, then: Block, els: Block) {
+        let (short, long) = (self.b.create_block(), self.b.create_block());
+        let (head, done) = (self.b.create_block(), self.b.create_block());
+        let fits = self.compare_const(IntCC::UnsignedLessThanOrEqual, set.length, STEADY_LIMIT);
+        self.b.ins().brif(fits, short, &[], long, &[]);
+        self.b.switch_to_block(short);
+        let header = self.header(left);
+        let buckets = self.buckets(header);
+        let index = self.b.append_block_param(head, I64);
+        let found = self.b.append_block_param(head, I32X4);
+        let any = self.b.append_block_param(done, I32X4);
+        let own = self.b.ins().ireduce(I32, left);
+        let own = self.b.ins().splat(I32X4, own);
+        let zero = self.iconst(0);
+        let none = self.b.ins().iconst(I32, 0);
+        let none = self.b.ins().splat(I32X4, none);
+        let start = [arg(zero), arg(none)];
+        (self.b.ins()).brif(set.length, head, &start, done, &[arg(none)]);
+        self.b.switch_to_block(head);
+        let address = self.word_address(set.words, index);
+        let word = self.b.ins().load(I64, checked_memory(), address, 0);
+        let (wanted, below) = self.look_up(buckets, word);
+        let same = self.b.ins().icmp(IntCC::Equal, own, wanted);
+        let one = self.b.ins().bor(same, below);
+        let found = self.b.ins().bor(found, one);
+        let next = self.add_const(index, 1);
+        let more = self.b.ins().icmp(IntCC::UnsignedLessThan, next, set.length);
+        let again = [arg(next), arg(found)];
+        self.b.ins().brif(more, head, &again, done, &[arg(found)]);
+        self.b.switch_to_block(done);
+        let any = self.b.ins().vany_true(any);
+        self.b.ins().brif(any, then, &[], els, &[]);
+        self.b.switch_to_block(long);
     }
 
     /// Goes to `empty` for the empty set, and fails if an element is no entity.
@@ -249,19 +326,17 @@ impl Emitter<'_, '_> {
     }
 
     /// `left in right` for a left that is known to be an entity. Ends the current block.
-    ///
-    /// `checked` if a set on the right is known to hold entities only.
     pub(super) fn jump_is_in(
         &mut self,
         left: Value,
         right: Operand,
-        checked: bool,
+        kind: RightSide,
         then: Block,
         els: Block,
     ) {
         match right.tag {
             TagOf::Known(Tag::Entity) => self.jump_in(left, right.word, then, els),
-            TagOf::Known(Tag::Set) => self.jump_in_set(left, right.word, checked, then, els),
+            TagOf::Known(Tag::Set) => self.jump_in_set(left, right.word, kind, then, els),
             TagOf::Known(_) => {
                 self.fail_always();
                 self.b.ins().jump(els, &[]);
@@ -269,7 +344,7 @@ impl Emitter<'_, '_> {
             TagOf::Computed(tag) => {
                 let (entity, set) = self.entity_or(tag, Tag::Set);
                 self.b.switch_to_block(set);
-                self.jump_in_set(left, right.word, checked, then, els);
+                self.jump_in_set(left, right.word, kind, then, els);
                 self.b.switch_to_block(entity);
                 self.jump_in(left, right.word, then, els);
             }

@@ -107,7 +107,7 @@ fn seen(request: &BoundRequest) -> Bound {
         request.details.values.action(),
         request.details.values.resource(),
     ];
-    let slots = request.details.context_slots.iter().map(|pair| {
+    let slots = request.frame.context_slots().iter().map(|pair| {
         let tag = cedarjit_ir::value::Tag::from_u8(pair.tag as u8).expect("a tag");
         values.text(cedarjit_ir::value::Value {
             tag,

@@ -1,14 +1,19 @@
 //! What an engine is made of, and building it.
 
 use super::{CompileMode, Engine, JitMode, Shared, Source, start};
+use crate::entities::{self, Check};
+use crate::saved::{self, SavedError};
 use crate::snapshot::{EngineSchema, Parts, Snapshot};
-use crate::store::{Store, StoreError};
+use crate::store::{LiveBytes, Store, StoreError};
 use arc_swap::ArcSwap;
 use cedar_policy::entities_errors::EntitiesError;
-use cedar_policy::{Entities, Policy, PolicySet, Schema};
+use cedar_policy::{Entities, EntityUid, Policy, PolicySet, Schema};
 use cedarjit_frontend::limits::{LimitError, check_entity_count};
 use cedarjit_frontend::load::{self, LoadError, ParseError, SchemaFormat};
 use cedarjit_ir::interner::{CapacityError, Interner};
+use serde::Deserialize;
+use serde_json::Value;
+use std::collections::HashMap;
 use std::sync::{Arc, Mutex};
 use std::time::Instant;
 
@@ -79,7 +84,7 @@ pub(super) enum EntitySource {
     #[default]
     None,
     Entities(Entities),
-    Json(String),
+    Json(String, Check),
 }
 
 /// What the texts that an embedder passes are called in errors.
@@ -151,9 +156,26 @@ impl EngineBuilder {
     }
 
     /// The entities, in Cedar's JSON entity format.
+    ///
+    /// What is written plainly is read without cedar-policy, which is many times faster; that needs
+    /// the schema as text, if there is one.
     #[must_use]
     pub fn entities_json(mut self, text: impl Into<String>) -> Self {
-        self.entities = EntitySource::Json(text.into());
+        self.entities = EntitySource::Json(text.into(), Check::Schema);
+        self
+    }
+
+    /// As [`entities_json`](Self::entities_json), for entities that are known to fit the schema.
+    ///
+    /// The schema still tells how short forms are meant and supplies the actions. It may go
+    /// unchecked whether entity types, attributes and tags are declared, required attributes are
+    /// there, and parents and enumerated entities are allowed; what is not declared is then read as
+    /// without a schema. Where the document is not written plainly, it is checked all the same. If
+    /// entities do not fit, that is safe, and all policies are evaluated on the entities as they
+    /// are, which is slower where a value is not of its declared type.
+    #[must_use]
+    pub fn entities_json_trusted(mut self, text: impl Into<String>) -> Self {
+        self.entities = EntitySource::Json(text.into(), Check::Trusted);
         self
     }
 
@@ -190,17 +212,8 @@ impl EngineBuilder {
         let started = Instant::now();
         let schema = match self.schema {
             None => None,
-            Some(SchemaSource::Schema(schema)) => Some(EngineSchema {
-                schema: *schema,
-                facts: None,
-            }),
-            Some(SchemaSource::Text(text, format)) => {
-                let loaded = load::load_schema(&text, format, SCHEMA)?;
-                Some(EngineSchema {
-                    schema: loaded.schema,
-                    facts: Some(loaded.facts),
-                })
-            }
+            Some(SchemaSource::Schema(schema)) => Some(EngineSchema::of_value(*schema)),
+            Some(SchemaSource::Text(text, format)) => Some(EngineSchema::of_text(text, format)?),
         };
         let mut policies = match self.policies {
             PolicySource::None => PolicySet::new(),
@@ -216,11 +229,7 @@ impl EngineBuilder {
                 Vec::new()
             }
         };
-        let entities = read_entities(self.entities, schema.as_ref().map(|s| &s.schema))?;
-        check_entity_count(entities.len())?;
-        let mut interner = Interner::new();
-        let store = Store::build(&entities, &mut interner)?;
-        drop(entities);
+        let (mut interner, store) = load_entities(self.entities, schema.as_ref())?;
         let mut loaded = load::load_policies(&policies, &mut interner)?;
         loaded.add_links(links.iter().map(Into::into), &mut interner)?;
         let source = Source {
@@ -228,8 +237,10 @@ impl EngineBuilder {
             jit: self.jit,
             compile: self.compile,
             index: !self.unindexed,
+            children: None,
+            live: LiveBytes::default(),
         };
-        let snapshot = Snapshot::build(Parts {
+        Engine::from_parts(source, |source| Parts {
             interner,
             store,
             policies: loaded,
@@ -237,16 +248,85 @@ impl EngineBuilder {
             jit: source.jit,
             index: source.index,
             earlier: None,
+            observed: Arc::default(),
+            started,
+        })
+    }
+
+    /// Loads an engine that was [saved](Engine::save), instead of building one: nothing but
+    /// [`jit`](Self::jit), [`compile`](Self::compile) and [`index`](Self::index) may have been said.
+    ///
+    /// Any bytes may be given: what is no saved engine is refused. The checksums are against
+    /// accidents only; who can write the file says what the engine decides.
+    ///
+    /// # Errors
+    /// When the bytes are not what [`Engine::save`] of this version writes.
+    pub fn load(self, file: &[u8]) -> Result<Engine, SavedError> {
+        let started = Instant::now();
+        let own = (&self.schema, &self.policies, &self.links, &self.entities);
+        if !matches!(own, (None, PolicySource::None, None, EntitySource::None)) {
+            return Err(SavedError::Sources);
+        }
+        let saved = saved::read(file)?;
+        check_entity_count(saved.store.len()).map_err(BuildError::from)?;
+        let source = Source {
+            policies: saved.policies,
+            jit: self.jit,
+            compile: self.compile,
+            index: !self.unindexed,
+            children: None,
+            live: LiveBytes::default(),
+        };
+        let engine = Engine::from_parts(source, |source| Parts {
+            interner: saved.interner,
+            store: saved.store,
+            policies: saved.loaded,
+            schema: saved.schema.map(Arc::new),
+            jit: source.jit,
+            index: source.index,
+            earlier: None,
+            observed: Arc::default(),
             started,
         })?;
-        let snapshot = Arc::new(snapshot);
+        Ok(engine)
+    }
+}
+
+impl Engine {
+    fn from_parts<'a>(
+        mut source: Source,
+        parts: impl FnOnce(&Source) -> Parts<'a>,
+    ) -> Result<Self, BuildError> {
+        let snapshot = Arc::new(Snapshot::build(parts(&source))?);
+        source.live = LiveBytes::of(&snapshot.store, &snapshot.interner);
         start(&snapshot, source.compile);
-        Ok(Engine {
+        Ok(Self {
             shared: Arc::new(Shared {
                 current: ArcSwap::new(snapshot),
                 source: Mutex::new(source),
             }),
         })
+    }
+}
+
+impl EngineSchema {
+    /// A schema given as text, which types code.
+    pub(super) fn of_text(text: String, format: SchemaFormat) -> Result<Self, ParseError> {
+        let loaded = load::load_schema(&text, format, SCHEMA)?;
+        Ok(Self {
+            schema: loaded.schema,
+            facts: Some(loaded.facts),
+            source: Some((text, format)),
+        })
+    }
+
+    /// A schema given as a value, which does not tell the types of attributes.
+    pub(super) fn of_value(schema: Schema) -> Self {
+        Self {
+            schema,
+            facts: None,
+            source: None,
+        }
     }
 }
 
@@ -266,6 +346,50 @@ pub(super) fn without_links(set: PolicySet) -> PolicySet {
     rest
 }
 
+/// The store of the entities, and of the schema's actions.
+fn load_entities(
+    source: EntitySource,
+    schema: Option<&EngineSchema>,
+) -> Result<(Interner, Store), BuildError> {
+    if let EntitySource::Json(text, check) = &source {
+        // Without the schema's text the types of attributes are not known.
+        let untold = schema.is_some_and(|schema| schema.facts.is_none());
+        let told = schema.and_then(|s| Some((&s.schema, s.facts.as_ref()?)));
+        let read = || entities::read(text, told, *check);
+        if let Some((interner, store)) = (!untold).then(read).flatten() {
+            check_entity_count(store.len())?;
+            return Ok((interner, store));
+        }
+    }
+    let parents = match &source {
+        EntitySource::Json(text, _) => direct_parents(text),
+        _ => HashMap::new(),
+    };
+    let entities = read_entities(source, schema.map(|s| &s.schema))?;
+    check_entity_count(entities.len())?;
+    let mut interner = Interner::new();
+    let store = Store::build_with(&entities, &parents, &mut interner)?;
+    Ok((interner, store))
+}
+
+/// The parents of the entities of a document that cedar-policy has read; those of some may be
+/// missing.
+fn direct_parents(text: &str) -> HashMap<EntityUid, Vec<EntityUid>> {
+    #[derive(Deserialize)]
+    struct Row {
+        uid: Value,
+        #[serde(default)]
+        parents: Vec<Value>,
+    }
+    let rows: Vec<Row> = serde_json::from_str(text).unwrap_or_default();
+    let parents = rows.into_iter().filter_map(|row| {
+        let parents = row.parents.into_iter().map(EntityUid::from_json);
+        let parents: Vec<EntityUid> = parents.collect::<Result<_, _>>().ok()?;
+        Some((EntityUid::from_json(row.uid).ok()?, parents))
+    });
+    parents.collect()
+}
+
 /// Reads entities, or checks those that are there already; adds the schema's actions.
 pub(super) fn read_entities(
     source: EntitySource,
@@ -275,7 +399,7 @@ pub(super) fn read_entities(
         EntitySource::None => Entities::from_entities([], schema),
         EntitySource::Entities(entities) if schema.is_none() => return Ok(entities),
         EntitySource::Entities(entities) => Entities::from_entities(entities, schema),
-        EntitySource::Json(text) => {
+        EntitySource::Json(text, _) => {
             return Ok(load::parse_entities(&text, schema, ENTITIES)?);
         }
     };

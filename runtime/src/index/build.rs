@@ -1,11 +1,12 @@
 //! Building the scope index.
 
 use super::posting::{ActionGroups, Class, Key, Side, classes, keys, scope_entity};
-use super::{ANY_NAME, Action, FEW, Group, Name, Range, ScopeIndex, SideIndex};
-use crate::store::Store;
+use super::{ANY_NAME, Action, FEW, Group, Range, ScopeIndex, SideIndex};
+use crate::store::{Name, Store};
 use cedarjit_frontend::hir::{ActionConstraint, BoundPolicy};
 use cedarjit_ir::fault::{Fault, planted};
 use cedarjit_ir::ids::{EntityId, PolicyIndex};
+use cedarjit_ir::interner::CapacityError;
 use foldhash::fast::RandomState;
 use hashbrown::HashMap;
 use std::ops::Range as Span;
@@ -23,22 +24,25 @@ struct Record {
 
 impl ScopeIndex {
     /// Posts every policy. O(n log n) for n policies, and O(m) for m entities with their ancestors.
-    pub(crate) fn build(policies: &[BoundPolicy], store: &Store) -> Self {
+    ///
+    /// # Errors
+    /// When a table of the store is full.
+    pub(crate) fn build(
+        policies: &[BoundPolicy],
+        store: &mut Store,
+    ) -> Result<Self, CapacityError> {
         let mut index = Self::default();
         let (classes, constraints) = classes(policies);
         let keys = keys(policies, &classes);
-        let alone = keys.iter().all(|key| *key == Key::Actions);
-        let names = Side::ALL.map(|side| match alone {
-            true => Names::default(),
-            false => Names::new(policies, side, store),
-        });
-        let [principals, resources] = &names;
+        if keys.iter().any(|key| *key != Key::Actions) {
+            name_scopes(policies, store)?;
+        }
+        let store = &*store;
         let name = |side: Side, policy: &BoundPolicy| {
-            let names = match side {
-                Side::Principal => principals,
-                Side::Resource => resources,
-            };
-            scope_entity(policy, side).map_or(ANY_NAME, |entity| names.of(entity))
+            let entity = scope_entity(policy, side);
+            entity.map_or(ANY_NAME, |entity| {
+                store.name(entity, side).unwrap_or(ANY_NAME)
+            })
         };
         let records = keys.into_iter().zip(policies).zip(classes).enumerate();
         let mut records: Vec<Record> = records
@@ -54,12 +58,12 @@ impl ScopeIndex {
             .collect();
         records.sort_unstable();
         index.index_actions(&constraints, &records, store);
-        index.principals = SideIndex::new(principals, store);
-        index.resources = SideIndex::new(resources, store);
-        index.index_keys(&records, &names);
+        index.principals = SideIndex::new(store.names(Side::Principal));
+        index.resources = SideIndex::new(store.names(Side::Resource));
+        index.index_keys(&records, store);
         index.postings.shrink_to_fit();
         index.groups.shrink_to_fit();
-        index
+        Ok(index)
     }
 
     /// Posts what is posted under actions alone, and finds the constraints of each action.
@@ -70,6 +74,7 @@ impl ScopeIndex {
         store: &Store,
     ) {
         let groups = ActionGroups::new(constraints.iter().copied(), store);
+        self.action_groups = groups.groups().collect();
         let alone = records.partition_point(|r| r.key == Key::Actions);
         let alone = records.get(..alone).unwrap_or(records);
         let mut by_action: Map<EntityId, (Vec<PolicyIndex>, Vec<Class>)> = Map::default();
@@ -116,7 +121,7 @@ impl ScopeIndex {
     }
 
     /// Posts what is posted under entities and types.
-    fn index_keys(&mut self, records: &[Record], names: &[Names; 2]) {
+    fn index_keys(&mut self, records: &[Record], store: &Store) {
         for run in runs(records, |r| r.key) {
             let own = records.get(run).unwrap_or(&[]);
             let Some(key) = own.first().map(|r| r.key) else {
@@ -135,12 +140,12 @@ impl ScopeIndex {
                     self.resources.types.insert(ty, groups);
                 }
                 Key::Entity(side, entity) => {
-                    let [principals, resources] = names;
-                    let (table, names) = match side {
-                        Side::Principal => (&mut self.principals.groups, principals),
-                        Side::Resource => (&mut self.resources.groups, resources),
+                    let table = match side {
+                        Side::Principal => &mut self.principals.groups,
+                        Side::Resource => &mut self.resources.groups,
                     };
-                    if let Some(place) = table.get_mut(names.of(entity) as usize) {
+                    let name = store.name(entity, side).unwrap_or(ANY_NAME);
+                    if let Some(place) = table.get_mut(name as usize) {
                         *place = groups;
                     }
                 }
@@ -204,61 +209,31 @@ fn runs<T, K: PartialEq>(items: &[T], key: impl Fn(&T) -> K) -> impl Iterator<It
     })
 }
 
-/// The entities that policies name on one side.
-#[derive(Debug, Default)]
-struct Names {
-    /// By entity id; [`ANY_NAME`] for those that no policy names.
-    by_entity: Vec<Name>,
-    count: usize,
-}
-
-impl Names {
-    fn new(policies: &[BoundPolicy], side: Side, store: &Store) -> Self {
-        let mut names = Self {
-            by_entity: vec![ANY_NAME; store.headers().len()],
-            count: 0,
-        };
-        for entity in policies.iter().filter_map(|p| scope_entity(p, side)) {
-            if let Some(name) = names.by_entity.get_mut(entity.index()) {
-                *name = 0;
-            }
+/// Numbers the entities that scopes name, in the order of their ids, and brings the lists of all
+/// entities up to date.
+fn name_scopes(policies: &[BoundPolicy], store: &mut Store) -> Result<(), CapacityError> {
+    let mut added = false;
+    for side in Side::ALL {
+        let scopes = policies.iter().filter_map(|p| scope_entity(p, side));
+        let mut entities: Vec<EntityId> = scopes.collect();
+        entities.sort_unstable();
+        entities.dedup();
+        for entity in entities {
+            added |= store.add_name(entity, side);
         }
-        // In the order of the entities, so that lists of ancestors give ascending names.
-        for name in names.by_entity.iter_mut().filter(|name| **name == 0) {
-            *name = names.count as Name;
-            names.count += 1;
-        }
-        names
     }
-
-    fn of(&self, entity: EntityId) -> Name {
-        let name = self.by_entity.get(entity.index());
-        name.copied().unwrap_or(ANY_NAME)
+    match added {
+        true => store.list_all_names(),
+        false => Ok(()),
     }
 }
 
 impl SideIndex {
-    /// Finds the names of every entity and its ancestors.
-    fn new(names: &Names, store: &Store) -> Self {
-        let mut side = Self::default();
-        if names.count == 0 {
-            return side;
+    /// For so many names, under which nothing is posted yet.
+    fn new(names: usize) -> Self {
+        Self {
+            groups: vec![Range::default(); names],
+            ..Self::default()
         }
-        side.groups = vec![Range::default(); names.count];
-        side.ends.reserve_exact(store.headers().len());
-        for i in 0..store.headers().len() {
-            let entity = EntityId::from_index(i);
-            let mut ancestors = store.ancestors_of(entity);
-            if planted(Fault::LastAncestorSkipped) {
-                ancestors = ancestors.split_last().map_or(ancestors, |(_, rest)| rest);
-            }
-            let (before, after) = ancestors.split_at(ancestors.partition_point(|a| *a < entity.0));
-            let all = before.iter().chain([&entity.0]).chain(after);
-            let known = all.map(|id| names.of(EntityId(*id)));
-            side.names.extend(known.filter(|name| *name != ANY_NAME));
-            side.ends.push(side.names.len() as u32);
-        }
-        side.names.shrink_to_fit();
-        side
     }
 }

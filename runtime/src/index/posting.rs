@@ -42,7 +42,7 @@ pub enum Side {
 }
 
 impl Side {
-    pub(super) const ALL: [Self; 2] = [Self::Principal, Self::Resource];
+    pub(crate) const ALL: [Self; 2] = [Self::Principal, Self::Resource];
 
     pub(super) fn other(self) -> Self {
         match self {
@@ -146,7 +146,7 @@ fn possible(policy: &BoundPolicy) -> impl Iterator<Item = Key> + use<> {
 }
 
 /// The entity that a policy's scope names on one side.
-pub(super) fn scope_entity(policy: &BoundPolicy, side: Side) -> Option<EntityId> {
+pub(crate) fn scope_entity(policy: &BoundPolicy, side: Side) -> Option<EntityId> {
     match side.constraint(&policy.policy).entity()? {
         EntityRef::Entity(entity) => Some(entity),
         // A link binds every slot of its template; loading checks it.
@@ -210,18 +210,24 @@ impl ActionGroups {
         if !members.is_empty() {
             for i in 0..store.headers().len() {
                 let entity = EntityId::from_index(i);
-                let mut ancestors = store.ancestors_of(entity);
-                if planted(Fault::OneActionGroup) {
-                    ancestors = ancestors.get(..1).unwrap_or(ancestors);
-                }
-                for ancestor in ancestors {
-                    if let Some(list) = members.get_mut(&EntityId(*ancestor)) {
+                let ancestors = store.ancestors_of(entity);
+                let most = match planted(Fault::OneActionGroup) {
+                    true => 1,
+                    false => ancestors.len(),
+                };
+                for ancestor in ancestors.iter().take(most) {
+                    if let Some(list) = members.get_mut(&ancestor) {
                         list.push(entity);
                     }
                 }
             }
         }
         Self { members }
+    }
+
+    /// The entities that action constraints name with `in`.
+    pub(super) fn groups(&self) -> impl Iterator<Item = EntityId> {
+        self.members.keys().copied()
     }
 
     /// The actions for which a constraint holds, each once; `None` for any action.

@@ -5,7 +5,8 @@ use crate::store::Store;
 use cedar_policy::Entities;
 use cedarjit_frontend::hir::{BoundPolicy, EntityRef, ScopeConstraint};
 use cedarjit_frontend::load::{load_policy_set, parse_policies};
-use cedarjit_ir::ids::{EntityId, TypeId};
+use cedarjit_ir::headers::HeaderTable;
+use cedarjit_ir::ids::{EntityId, PolicyIndex, TypeId};
 use cedarjit_ir::interner::Interner;
 use std::collections::BTreeSet;
 use std::fmt::Write;
@@ -44,7 +45,7 @@ fn world(policies: &str) -> World {
     let set = parse_policies(policies, "test").unwrap();
     let policies = load_policy_set(&set, &mut interner).unwrap();
     store.extend_to(&interner);
-    let index = ScopeIndex::build(&policies, &store);
+    let index = ScopeIndex::build(&policies, &mut store).unwrap();
     World {
         store,
         policies,
@@ -84,10 +85,11 @@ impl World {
                         action,
                         resource,
                         store: &self.store,
-                        local_headers: &[],
+                        local_headers: &HeaderTable::new(),
                     };
                     let mut given = Vec::new();
-                    self.index.candidates(query, |p| given.push(p.index()));
+                    given.extend(self.index.unscoped(action).map(PolicyIndex::index));
+                    self.index.scoped(query, |p| given.push(p.index()));
                     let seen: BTreeSet<usize> = given.iter().copied().collect();
                     assert_eq!(seen.len(), given.len(), "one is given twice");
                     let mut expected = 0;

@@ -13,26 +13,29 @@
 
 use super::is_plain_name;
 use super::plain::Work;
-use crate::values::{RequestSink, ValueSink, intern_extension};
+use crate::values::{ValueSink, intern_extension};
 use cedarjit_frontend::schema::{Attrs, SchemaFacts, SchemaType};
 use cedarjit_ir::ext::ExtFn;
 use cedarjit_ir::fault::{Fault, planted};
 use cedarjit_ir::ids::StrId;
 use cedarjit_ir::value::{Tag, Value};
-use serde::de::{DeserializeSeed, Deserializer, Error, MapAccess, SeqAccess, Visitor};
+use serde::de::{Deserialize, DeserializeSeed, Deserializer, Error, MapAccess, SeqAccess, Visitor};
+use std::borrow::Cow;
 use std::fmt;
 
-/// Reads one context.
-pub(super) struct Reader<'r> {
-    pub(super) sink: RequestSink<'r>,
-    pub(super) work: &'r mut Work,
-    /// If the context must fit the schema, what entity types it has.
-    pub(super) valid: Option<&'r SchemaFacts>,
+/// Reads one context, or the attributes or tags of one entity.
+pub(crate) struct Reader<'r, S> {
+    pub(crate) sink: S,
+    pub(crate) work: &'r mut Work,
+    /// If what is read must fit the schema, what entity types it has.
+    pub(crate) valid: Option<&'r SchemaFacts>,
+    /// Whether attributes may be there that are not declared, and those missing that are required.
+    pub(crate) lenient: bool,
 }
 
 /// What is to be read.
 #[derive(Clone, Copy)]
-pub(super) enum Expected<'t> {
+pub(crate) enum Expected<'t> {
     /// Anything.
     Any,
     /// A value that is meant to be of this type.
@@ -42,14 +45,14 @@ pub(super) enum Expected<'t> {
 }
 
 /// The reader gives up.
-fn give_up<T, E: Error>() -> Result<T, E> {
+pub(crate) fn give_up<T, E: Error>() -> Result<T, E> {
     Err(E::custom("not certain"))
 }
 
-impl Reader<'_> {
-    /// Reads a record: the whole context. `None` if what it means is not certain; then what was
+impl<S: ValueSink> Reader<'_, S> {
+    /// Reads a record: the whole context, or all attributes of an entity. `None` if what it means is not certain; then what was
     /// interned so far is to be forgotten.
-    pub(super) fn context<'de, D: Deserializer<'de>>(
+    pub(crate) fn context<'de, D: Deserializer<'de>>(
         &mut self,
         expected: Expected<'_>,
         json: D,
@@ -97,13 +100,16 @@ impl Reader<'_> {
     }
 
     fn entity(&mut self, ty: &str, id: &str, declared: Option<&str>) -> Option<Value> {
-        if !is_plain_name(ty) || declared.is_some_and(|declared| declared != ty) {
+        if declared.is_some_and(|declared| declared != ty) || !self.is_possible(ty, id) {
             return None;
         }
-        if let Some(facts) = self.valid {
-            facts.entity_type(ty).filter(|facts| facts.may_have(id))?;
-        }
         self.sink.entity(ty, id).ok().map(Value::entity)
+    }
+
+    /// Whether this is certain to be an entity's type and id, and to be valid if it must be.
+    pub(crate) fn is_possible(&self, ty: &str, id: &str) -> bool {
+        let valid = |facts: &SchemaFacts| facts.entity_type(ty).is_some_and(|ty| ty.may_have(id));
+        is_plain_name(ty) && self.valid.is_none_or(valid)
     }
 
     fn extension(&mut self, constructor: ExtFn, argument: &str) -> Option<Value> {
@@ -123,12 +129,12 @@ fn constructor(ty: &SchemaType) -> Option<ExtFn> {
 }
 
 /// Reads a value.
-struct Seed<'x, 'r, 't> {
-    reader: &'x mut Reader<'r>,
-    expected: Expected<'t>,
+pub(crate) struct Seed<'x, 'r, 't, S> {
+    pub(crate) reader: &'x mut Reader<'r, S>,
+    pub(crate) expected: Expected<'t>,
 }
 
-impl<'de> DeserializeSeed<'de> for Seed<'_, '_, '_> {
+impl<'de, S: ValueSink> DeserializeSeed<'de> for Seed<'_, '_, '_, S> {
     type Value = Value;
 
     #[inline]
@@ -137,7 +143,7 @@ impl<'de> DeserializeSeed<'de> for Seed<'_, '_, '_> {
     }
 }
 
-impl<'de> Visitor<'de> for Seed<'_, '_, '_> {
+impl<'de, S: ValueSink> Visitor<'de> for Seed<'_, '_, '_, S> {
     type Value = Value;
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -226,8 +232,8 @@ enum Key {
 }
 
 /// Reads an object where no type is declared: a record, an entity or an extension value.
-fn any_object<'de, A: MapAccess<'de>>(
-    reader: &mut Reader<'_>,
+fn any_object<'de, A: MapAccess<'de>, S: ValueSink>(
+    reader: &mut Reader<'_, S>,
     mut object: A,
 ) -> Result<Value, A::Error> {
     let start = reader.work.attrs.len();
@@ -265,17 +271,21 @@ fn any_object<'de, A: MapAccess<'de>>(
 }
 
 /// Reads an object where a record of these attributes is declared.
-fn record<'de, A: MapAccess<'de>>(
-    reader: &mut Reader<'_>,
+fn record<'de, A: MapAccess<'de>, S: ValueSink>(
+    reader: &mut Reader<'_, S>,
     declared: &Attrs,
     mut object: A,
 ) -> Result<Value, A::Error> {
     let start = reader.work.attrs.len();
+    let lenient = reader.lenient;
     let mut required = 0;
     loop {
         let sink = &mut reader.sink;
         let key = object.next_key_seed(Text(|key: &str| {
-            let attr = declared.get(key).filter(|_| !is_peculiar(key))?;
+            let attr = declared.get(key);
+            if is_peculiar(key) || (attr.is_none() && !lenient) {
+                return None;
+            }
             Some((sink.string(key).ok()?, attr))
         }))?;
         let Some((name, attr)) = key else {
@@ -283,13 +293,14 @@ fn record<'de, A: MapAccess<'de>>(
         };
         let value = object.next_value_seed(Seed {
             reader: &mut *reader,
-            expected: Expected::Type(&attr.ty),
+            expected: attr.map_or(Expected::Any, |attr| Expected::Type(&attr.ty)),
         })?;
-        required += usize::from(attr.required);
+        required += usize::from(attr.is_some_and(|attr| attr.required));
         reader.work.attrs.push((name, value));
     }
     // If a name came twice, there is no record anyway.
-    let complete = declared.values().filter(|attr| attr.required).count() == required
+    let complete = lenient
+        || declared.values().filter(|attr| attr.required).count() == required
         || planted(Fault::RequiredAttributeMissing);
     let record = complete.then(|| reader.record(start)).flatten();
     record.map_or_else(give_up, Ok)
@@ -297,49 +308,81 @@ fn record<'de, A: MapAccess<'de>>(
 
 /// Whether a key means more than an attribute of that name: to cedar-policy, or to serde_json,
 /// which has one of its own for numbers in one of its configurations.
-fn is_peculiar(key: &str) -> bool {
+pub(crate) fn is_peculiar(key: &str) -> bool {
     key.starts_with("__") || key.starts_with('$')
 }
 
 /// Ends an object that has no further members.
-fn last<'de, A: MapAccess<'de>>(mut object: A, value: Value) -> Result<Value, A::Error> {
+fn last<'de, A: MapAccess<'de>, T>(mut object: A, value: T) -> Result<T, A::Error> {
     match object.next_key::<&str>()? {
         None => Ok(value),
         Some(_) => give_up(),
     }
 }
 
-/// Reads `{"type": …, "id": …}`, and around it `{"__entity": …}` if `escaped` allows for that.
-fn entity<'de, A: MapAccess<'de>>(
-    reader: &mut Reader<'_>,
+/// Reads an entity, with `__entity` around it if `escaped` allows for that.
+fn entity<'de, A: MapAccess<'de>, S: ValueSink>(
+    reader: &mut Reader<'_, S>,
     declared: Option<&str>,
     escaped: bool,
-    mut object: A,
+    object: A,
 ) -> Result<Value, A::Error> {
-    let (mut ty, mut id) = (None, None);
-    while let Some(key) = object.next_key::<&str>()? {
-        let place = match key {
-            "type" => &mut ty,
-            "id" => &mut id,
-            "__entity" if escaped && ty.is_none() && id.is_none() => {
-                let escape = Escape::Entity(declared);
-                let value = object.next_value_seed(EscapeSeed { reader, escape })?;
-                return last(object, value);
-            }
-            _ => return give_up(),
-        };
-        if place.replace(object.next_value::<&str>()?).is_some() {
-            return give_up();
-        }
-    }
-    let entity = ty.zip(id);
-    let entity = entity.and_then(|(ty, id)| reader.entity(ty, id, declared));
+    let UidText { ty, id } = UidSeed { escaped }.visit_map(object)?;
+    let entity = reader.entity(&ty, &id, declared);
     entity.map_or_else(give_up, Ok)
 }
 
+/// The type and id of an entity as they are given; neither is looked at yet.
+pub(crate) struct UidText<'a> {
+    pub(crate) ty: Cow<'a, str>,
+    pub(crate) id: Cow<'a, str>,
+}
+
+/// Reads `{"type": …, "id": …}`, and around it `{"__entity": …}` if `escaped` allows for that.
+pub(crate) struct UidSeed {
+    pub(crate) escaped: bool,
+}
+
+impl<'de> DeserializeSeed<'de> for UidSeed {
+    type Value = UidText<'de>;
+
+    #[inline]
+    fn deserialize<D: Deserializer<'de>>(self, json: D) -> Result<UidText<'de>, D::Error> {
+        json.deserialize_map(self)
+    }
+}
+
+impl<'de> Visitor<'de> for UidSeed {
+    type Value = UidText<'de>;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("an entity")
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut object: A) -> Result<UidText<'de>, A::Error> {
+        let (mut ty, mut id) = (None, None);
+        while let Some(key) = object.next_key::<&str>()? {
+            let place = match key {
+                "type" => &mut ty,
+                "id" => &mut id,
+                "__entity" if self.escaped && ty.is_none() && id.is_none() => {
+                    let uid = object.next_value_seed(UidSeed { escaped: false })?;
+                    return last(object, uid);
+                }
+                _ => return give_up(),
+            };
+            if place.replace(object.next_value::<Str<'de>>()?.0).is_some() {
+                return give_up();
+            }
+        }
+        let uid = ty.zip(id).map(|(ty, id)| UidText { ty, id });
+        uid.map_or_else(give_up, Ok)
+    }
+}
+
 /// Reads `{"fn": …, "arg": …}`, and around it `{"__extn": …}` if `escaped` allows for that.
-fn extension<'de, A: MapAccess<'de>>(
-    reader: &mut Reader<'_>,
+fn extension<'de, A: MapAccess<'de>, S: ValueSink>(
+    reader: &mut Reader<'_, S>,
     declared: Option<ExtFn>,
     escaped: bool,
     mut object: A,
@@ -356,15 +399,15 @@ fn extension<'de, A: MapAccess<'de>>(
             }
             _ => return give_up(),
         };
-        if place.replace(object.next_value::<&str>()?).is_some() {
+        if place.replace(object.next_value::<Str<'de>>()?).is_some() {
             return give_up();
         }
     }
     let function = function
-        .and_then(ExtFn::from_name)
+        .and_then(|name| ExtFn::from_name(&name.0))
         .filter(|f| f.is_constructor() && declared.is_none_or(|declared| declared == *f));
     let call = function.zip(argument);
-    let value = call.and_then(|(function, argument)| reader.extension(function, argument));
+    let value = call.and_then(|(function, argument)| reader.extension(function, &argument.0));
     value.map_or_else(give_up, Ok)
 }
 
@@ -376,12 +419,12 @@ enum Escape<'t> {
 }
 
 /// Reads what is in an escape.
-struct EscapeSeed<'x, 'r, 't> {
-    reader: &'x mut Reader<'r>,
+struct EscapeSeed<'x, 'r, 't, S> {
+    reader: &'x mut Reader<'r, S>,
     escape: Escape<'t>,
 }
 
-impl<'de> DeserializeSeed<'de> for EscapeSeed<'_, '_, '_> {
+impl<'de, S: ValueSink> DeserializeSeed<'de> for EscapeSeed<'_, '_, '_, S> {
     type Value = Value;
 
     fn deserialize<D: Deserializer<'de>>(self, json: D) -> Result<Value, D::Error> {
@@ -389,7 +432,7 @@ impl<'de> DeserializeSeed<'de> for EscapeSeed<'_, '_, '_> {
     }
 }
 
-impl<'de> Visitor<'de> for EscapeSeed<'_, '_, '_> {
+impl<'de, S: ValueSink> Visitor<'de> for EscapeSeed<'_, '_, '_, S> {
     type Value = Value;
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -404,8 +447,37 @@ impl<'de> Visitor<'de> for EscapeSeed<'_, '_, '_> {
     }
 }
 
+/// A string, borrowed unless it is written with escapes.
+struct Str<'a>(Cow<'a, str>);
+
+impl<'de> Deserialize<'de> for Str<'de> {
+    #[inline]
+    fn deserialize<D: Deserializer<'de>>(json: D) -> Result<Self, D::Error> {
+        json.deserialize_str(StrVisitor).map(Str)
+    }
+}
+
+struct StrVisitor;
+
+impl<'de> Visitor<'de> for StrVisitor {
+    type Value = Cow<'de, str>;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a string")
+    }
+
+    #[inline]
+    fn visit_borrowed_str<E: Error>(self, text: &'de str) -> Result<Self::Value, E> {
+        Ok(Cow::Borrowed(text))
+    }
+
+    fn visit_str<E: Error>(self, text: &str) -> Result<Self::Value, E> {
+        Ok(Cow::Owned(text.to_owned()))
+    }
+}
+
 /// Gives a string to a function, which may give up.
-struct Text<F>(F);
+pub(crate) struct Text<F>(pub(crate) F);
 
 impl<'de, T, F: FnOnce(&str) -> Option<T>> DeserializeSeed<'de> for Text<F> {
     type Value = T;

@@ -37,17 +37,17 @@ pub(crate) struct Ground<'a> {
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Work {
     /// Attributes of the records that are being read, those of the innermost last.
-    pub(super) attrs: Vec<(StrId, Value)>,
+    pub(crate) attrs: Vec<(StrId, Value)>,
     /// Elements of the sets that are being read, those of the innermost last.
-    pub(super) elements: Vec<Value>,
+    pub(crate) elements: Vec<Value>,
     /// Names of a record that is finished.
-    pub(super) names: Vec<StrId>,
+    pub(crate) names: Vec<StrId>,
     /// Values of a record or set that is finished.
-    pub(super) values: Vec<Value>,
+    pub(crate) values: Vec<Value>,
 }
 
 impl Work {
-    pub(super) fn clear(&mut self) {
+    pub(crate) fn clear(&mut self) {
         self.attrs.clear();
         self.elements.clear();
     }
@@ -87,7 +87,13 @@ pub(crate) fn bind_plain(
     let context = if matches!(context, ContextJson::Text("{}")) && may_be_empty {
         ground.store.empty_record().value(Tag::Record)
     } else {
-        let mut reader = Reader { sink, work, valid };
+        let lenient = false;
+        let mut reader = Reader {
+            sink,
+            work,
+            valid,
+            lenient,
+        };
         read_context(&mut reader, expected, context)?
     };
     values.set([principal.0, action.0, resource.0], context);
@@ -95,7 +101,7 @@ pub(crate) fn bind_plain(
 }
 
 fn read_context(
-    reader: &mut Reader<'_>,
+    reader: &mut Reader<'_, RequestSink<'_>>,
     expected: Expected<'_>,
     context: ContextJson<'_>,
 ) -> Option<Value> {

@@ -54,10 +54,13 @@ impl RequestRules {
             shapes,
             seen: HashSet::default(),
         };
-        for context in facts.actions.values().filter_map(|a| a.context.as_ref()) {
+        // In an order that is always the same, and so are the ids.
+        let mut actions: Vec<_> = facts.actions.iter().collect();
+        actions.sort_unstable_by_key(|(name, _)| *name);
+        for context in actions.iter().filter_map(|(_, a)| a.context.as_ref()) {
             contexts.record(context)?;
         }
-        for ((ty, id), action) in &facts.actions {
+        for ((ty, id), action) in actions {
             let known = interner.find_entity(ty, id).zip(uid_of_names(ty, id));
             let Some(((action_id, uid), context)) = known.zip(action.context.clone()) else {
                 continue;
@@ -161,9 +164,14 @@ impl Applicable {
         Ok(applicable)
     }
 
+    /// Whether all entities of a type are certainly among them.
+    pub(crate) fn has_type(&self, ty: TypeId) -> bool {
+        self.types.contains(&ty)
+    }
+
     /// Whether this entity, which is of this type, is certainly among them.
     #[inline]
     pub(crate) fn has(&self, entity: EntityId, ty: TypeId) -> bool {
-        self.types.contains(&ty) || self.entities.contains(&entity)
+        self.has_type(ty) || self.entities.contains(&entity)
     }
 }

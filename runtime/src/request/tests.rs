@@ -71,12 +71,18 @@ fn known_and_unknown_entities() {
 
     let bound = bind(&world, "User::\"mallory\"", json!({})).unwrap();
     assert!(bound.principal().is_local());
-    let header = bound.local_headers()[bound.principal().local_index()];
+    let header = bound
+        .local_headers()
+        .get(bound.principal().local_index())
+        .unwrap();
     assert_eq!(header.attrs, 0);
     assert_eq!(Some(header.ty), world.0.find_str("User").map(|s| s.0));
 
     let bound = bind(&world, "New::Type::\"x\"", json!({})).unwrap();
-    let header = bound.local_headers()[bound.principal().local_index()];
+    let header = bound
+        .local_headers()
+        .get(bound.principal().local_index())
+        .unwrap();
     assert_ne!(header.ty & cedarjit_ir::ids::LOCAL_BIT, 0);
     assert_eq!(bound.local_headers().len(), bound.local().entities().len());
 }

@@ -1,11 +1,13 @@
 //! A request as ids and values of one snapshot.
 
 use super::{RequestError, RequestPart};
-use crate::store::{Store, missing};
+use crate::overlay::Overlay;
+use crate::store::Store;
 use crate::values::{RequestSink, ValueSink, intern_value};
 use cedar_policy::{Context, Entities, EvalResult, Expression, Request, eval_expression};
-use cedarjit_ir::abi::EntityHeader;
+use cedarjit_ir::abi::missing_entity;
 use cedarjit_ir::fault::{Fault, planted};
+use cedarjit_ir::headers::HeaderTable;
 use cedarjit_ir::heap::{Heap, HeapRef, Space};
 use cedarjit_ir::ids::EntityId;
 use cedarjit_ir::interner::{Interner, InternerIdentity, LocalInterner};
@@ -33,7 +35,9 @@ pub(crate) struct Local {
     pub(crate) names: LocalInterner,
     pub(crate) heap: Heap,
     pub(crate) shapes: ShapeTable,
-    headers: Vec<EntityHeader>,
+    headers: HeaderTable,
+    /// Entities that are laid over those of the store.
+    overlay: Option<Box<Overlay>>,
 }
 
 impl Local {
@@ -42,7 +46,8 @@ impl Local {
             names: LocalInterner::default(),
             heap: Heap::new(Space::Request),
             shapes: ShapeTable::new(),
-            headers: Vec::new(),
+            headers: HeaderTable::new(),
+            overlay: None,
         }
     }
 
@@ -50,6 +55,7 @@ impl Local {
     fn clear(&mut self) {
         self.names.clear();
         self.headers.clear();
+        self.overlay = None;
         if !self.heap.is_empty() {
             self.heap.clear();
         }
@@ -64,7 +70,7 @@ impl Local {
         let untyped = planted(Fault::LocalEntityUntyped);
         self.headers.clear();
         self.headers
-            .extend(types.map(|(ty, _)| missing(if untyped { 0 } else { ty.0 })));
+            .extend(types.map(|(ty, _)| missing_entity(if untyped { 0 } else { ty.0 })));
     }
 
     /// For requests that bring nothing.
@@ -164,6 +170,19 @@ impl RequestValues {
         self.context = context;
     }
 
+    /// Lays entities over those of the store, when everything they mention is interned.
+    pub(crate) fn lay_over(&mut self, overlay: Overlay) {
+        let local = self.local.get_or_insert_with(|| Box::new(Local::new()));
+        local.add_headers();
+        local.overlay = Some(Box::new(overlay));
+    }
+
+    /// The entities that are laid over those of the store.
+    #[inline]
+    pub(crate) fn overlay(&self) -> Option<&Overlay> {
+        self.local.as_ref()?.overlay.as_deref()
+    }
+
     /// Exchanges the principal for an entity that the interner knows.
     pub(crate) fn set_principal(&mut self, principal: EntityId) {
         self.principal = principal;
@@ -231,7 +250,7 @@ impl RequestValues {
 
     /// The headers of the local entities, none of which exist, by their local index.
     #[inline]
-    pub fn local_headers(&self) -> &[EntityHeader] {
+    pub fn local_headers(&self) -> &HeaderTable {
         &self.local_parts().headers
     }
 }

@@ -1,9 +1,11 @@
 use super::*;
 use crate::request::RequestValues;
 use crate::values::{ScratchSpace, ValueContext};
-use cedar_policy::RestrictedExpression;
+use build::NotAHierarchy;
+use cedar_policy::{Entities, Entity, EntityUid, RestrictedExpression};
+use cedarjit_ir::value::Tag;
 use serde_json::json;
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::str::FromStr;
 
 fn build(json: serde_json::Value) -> (Interner, Store, Entities) {
@@ -120,8 +122,11 @@ fn ancestors_are_transitive_sorted_and_not_reflexive() {
     let id = |s| interner.find_entity("G", s).unwrap();
     let expected: HashSet<_> = ["2", "9", "3", "0"].map(|s| id(s).0).into();
     let ancestors = store.ancestors_of(id("1"));
-    assert!(ancestors.is_sorted());
-    assert_eq!(ancestors.iter().copied().collect::<HashSet<_>>(), expected);
+    assert!(ancestors.iter().is_sorted());
+    assert_eq!(
+        ancestors.iter().map(|id| id.0).collect::<HashSet<_>>(),
+        expected
+    );
     assert!(store.ancestors_of(id("0")).is_empty());
     for a in ["0", "1", "2", "3", "9"] {
         for b in ["0", "1", "2", "3", "9"] {
@@ -232,4 +237,143 @@ fn the_interner_is_the_one_given() {
     assert_eq!(store.identity(), interner.identity());
     assert!(store.exists(known));
     assert!(Store::empty(&interner).is_empty());
+}
+
+/// A store of entities `0`, `1` … without attributes, closed.
+fn closed(parents: &[Vec<usize>]) -> Result<(Store, Vec<EntityId>), NotAHierarchy> {
+    let mut interner = Interner::new();
+    let named = (0..parents.len() + 3).map(|i| interner.intern_entity("T", &i.to_string()));
+    let ids: Vec<EntityId> = named.map(Result::unwrap).collect();
+    let mut builder = StoreBuilder::new(&interner);
+    let attrs = builder.store().empty_record().value(Tag::Record);
+    for (id, parents) in ids.iter().zip(parents) {
+        let mut parents = parents.iter().map(|i| ids[*i]).collect();
+        let added = builder.add(&interner, *id, attrs, &mut [], &mut parents);
+        added.unwrap();
+    }
+    builder.close()?;
+    Ok((builder.finish(&interner), ids))
+}
+
+/// All that is reached from `start` by way of parents.
+fn reached(parents: &[Vec<usize>], start: usize) -> HashSet<usize> {
+    let mut reached = HashSet::new();
+    let mut todo = parents.get(start).cloned().unwrap_or_default();
+    while let Some(next) = todo.pop() {
+        if reached.insert(next) {
+            todo.extend(parents.get(next).into_iter().flatten());
+        }
+    }
+    reached
+}
+
+#[test]
+fn hierarchies_are_closed_whatever_their_order() {
+    let mut state = 1_u64;
+    let mut below = |end: usize| {
+        state = state.wrapping_mul(0x5851_F42D_4C95_7F2D).wrapping_add(1);
+        (state >> 33) as usize % end
+    };
+    let mut cyclic = 0;
+    for round in 0..300 {
+        let n = 1 + below(20);
+        // Some parents are not among the entities, and some rounds may have cycles.
+        let up = |i: usize, any: usize| if round % 3 == 0 { any } else { i + 1 + any };
+        let parents: Vec<Vec<usize>> = (0..n)
+            .map(|i| (0..below(4)).map(|_| up(i, below(n)).min(n + 2)).collect())
+            .collect();
+        let is_cyclic = (0..n).any(|i| reached(&parents, i).contains(&i));
+        let (store, ids) = match closed(&parents) {
+            Ok(closed) => closed,
+            Err(error) => {
+                assert_eq!((error, is_cyclic), (NotAHierarchy::Cycle, true));
+                cyclic += 1;
+                continue;
+            }
+        };
+        assert!(!is_cyclic, "{parents:?}");
+        for i in 0..ids.len() {
+            let expected: HashSet<u32> = reached(&parents, i).iter().map(|i| ids[*i].0).collect();
+            let got = store.ancestors_of(ids[i]);
+            assert!(got.iter().is_sorted() && got.len() == expected.len());
+            assert!(got.iter().all(|id| expected.contains(&id.0)), "{parents:?}");
+        }
+    }
+    assert!((10..150).contains(&cyclic), "{cyclic}");
+}
+
+#[test]
+fn chains_that_are_too_long_are_refused() {
+    let chain = |n: usize| (1..n).map(|i| vec![i]).collect::<Vec<_>>();
+    assert!(closed(&chain(1000)).is_ok());
+    assert_eq!(closed(&chain(1001)).err(), Some(NotAHierarchy::TooLong));
+    assert_eq!(closed(&chain(300_000)).err(), Some(NotAHierarchy::TooLong));
+}
+
+/// What a store says of every entity, in texts.
+fn contents(store: &Store, interner: &Interner) -> BTreeMap<String, (Option<String>, Vec<String>)> {
+    let text = |id: EntityId| store.uid(interner, id).unwrap().to_string();
+    let texts = |ids: IdList<'_>| ids.iter().map(text).collect::<BTreeSet<_>>();
+    let entities = (0..store.headers().len()).map(EntityId::from_index);
+    let entries = entities.map(|id| {
+        let parents = store.parents_of(id).iter();
+        let parents = parents.filter_map(|id| store.uid(interner, id));
+        let entity = store.entity(interner, id, parents.collect::<Vec<_>>());
+        let json = entity.map(|entity| {
+            let mut json = entity.to_json_value().unwrap();
+            json["parents"]
+                .as_array_mut()
+                .unwrap()
+                .sort_by_key(ToString::to_string);
+            json.to_string()
+        });
+        for other in store.ancestors_of(id).iter() {
+            assert!(store.is_descendant(id, other));
+        }
+        let ancestors = texts(store.ancestors_of(id)).into_iter().collect();
+        (text(id), (json, ancestors))
+    });
+    entries
+        .filter(|(_, (json, ancestors)): &(_, (Option<_>, Vec<_>))| {
+            json.is_some() || !ancestors.is_empty()
+        })
+        .collect()
+}
+
+#[test]
+fn copies_say_the_same_and_are_smaller() {
+    let (mut interner, mut store, _) = build(json!([
+        {"uid": {"type": "User", "id": "a"}, "parents": [{"type": "G", "id": "2"}], "attrs": {
+            "z": [1, "x", {"b": 1, "a": {"__entity": {"type": "G", "id": "2"}}}],
+            "ip": {"__extn": {"fn": "ip", "arg": "10.0.0.0/8"}},
+            "b": {"z": true, "aa": {"__extn": {"fn": "decimal", "arg": "1.5"}}}
+        }, "tags": {"t": ["x"], "s": 2}},
+        {"uid": {"type": "G", "id": "2"}, "attrs": {}, "parents": [{"type": "G", "id": "lost"}]},
+        {"uid": {"type": "G", "id": "1"}, "attrs": {"z": ["y"]}, "parents": []},
+    ]));
+    let (mut update, mut children) = (StoreUpdate::default(), None);
+    let mut editor = StoreEditor {
+        store: &mut store,
+        interner: &mut interner,
+        update: &mut update,
+        children: &mut children,
+    };
+    for i in 0..50 {
+        let attrs = [("z".to_owned(), format!("[{i}, \"x{i}\"]").parse().unwrap())];
+        let parents = [format!("G::\"{}\"", i % 3).parse().unwrap()];
+        let uid: EntityUid = "User::\"b\"".parse().unwrap();
+        let entity = Entity::new(uid.clone(), attrs.into(), parents.clone().into()).unwrap();
+        editor.upsert(&uid, &entity, parents).unwrap();
+        editor.finish().unwrap();
+    }
+    let expected = contents(&store, &interner);
+    assert_eq!(expected.len(), 4);
+    let compact = store.compact().unwrap();
+    assert_eq!(contents(&compact, &interner), expected);
+    assert_eq!(compact.len(), store.len());
+    assert!(compact.table_bytes() * 2 < store.table_bytes());
+    let mut names = Interner::new();
+    let renumbered = store.renumber(&interner, &mut names).unwrap();
+    assert_eq!(contents(&renumbered, &names), expected);
+    assert!(names.str_count() + 40 < interner.str_count());
 }

@@ -1,9 +1,10 @@
 //! Long runs: block by block, with a state that a later run goes on from.
 
-use super::{Mismatch, Report, STACK_SIZE, run};
+use super::{Mismatch, Report, run};
 use crate::documents::{DocumentsOutcome, run_documents};
-use crate::engines::{CedarEngine, CedarjitEngine, TestEngine};
+use crate::engines::{CedarEngine, CedarjitEngine, Mode, TestEngine};
 use crate::generator::Knobs;
+use crate::stack::STACK_SIZE;
 use serde::{Deserialize, Serialize};
 use std::io;
 use std::num::NonZero;
@@ -36,6 +37,8 @@ pub struct Campaign {
     pub requests: usize,
     /// The modes that read texts get every so manyth request and world.
     pub sample: NonZero<usize>,
+    /// The modes to compare.
+    pub modes: Vec<Mode>,
     /// Where the state is kept, if it is.
     pub state: Option<PathBuf>,
 }
@@ -93,7 +96,8 @@ impl Campaign {
             Some(path) => State::read(path)?,
             None => State::default(),
         };
-        let engines = engines(self.sample);
+        let engine = CedarjitEngine::of(&self.modes).sampled(self.sample);
+        let engines: Vec<Box<dyn TestEngine>> = vec![Box::new(engine)];
         progress(&state);
         while state.report.requests < self.requests && state.report.mismatches.len() < TOO_MANY {
             let started = std::time::Instant::now();

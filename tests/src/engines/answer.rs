@@ -91,6 +91,14 @@ impl From<ErrorKind> for FailureKind {
     }
 }
 
+impl Answer {
+    /// Whether cedar-policy ran out of stack, so that its answer says nothing about others'.
+    pub fn ran_out_of_stack(&self) -> bool {
+        let mut failures = self.errors.values();
+        failures.any(|failure| failure.text.contains("recursion limit"))
+    }
+}
+
 impl From<&Response> for Answer {
     fn from(response: &Response) -> Self {
         // The ids as they are, not as they are displayed: that escapes them.
@@ -153,6 +161,12 @@ pub enum Given<'a> {
 impl From<Verdict> for Given<'_> {
     fn from(verdict: Verdict) -> Self {
         verdict.map_or_else(Given::Refused, Given::Answer)
+    }
+}
+
+impl From<Result<Decision, EngineError>> for Given<'_> {
+    fn from(decision: Result<Decision, EngineError>) -> Self {
+        decision.map_or_else(Given::Refused, Given::Decision)
     }
 }
 

@@ -1,7 +1,9 @@
 //! cedarjit, in every way in which it can be asked.
 
+use super::World;
+use super::queries::Asking;
+use super::updates::{Overlaying, Wanderer, updated};
 use super::{Answer, Answers, EngineError, Given, Loaded, SchemaText, TestEngine, TestRequest};
-use super::{World, updates::updated};
 use ::cedarjit::coverage::Coverage;
 use ::cedarjit::request::RequestPart;
 use ::cedarjit::{
@@ -63,8 +65,16 @@ modes! {
     Updated = "updated",
     /// An engine that answers while its code is being generated, and after.
     Background = "background",
+    /// The decision from a batch, about the request's resource or principal among others.
+    Batch = "batch",
+    /// The decision from what a query lists: resources, principals or actions.
+    Queries = "queries",
     /// An engine that read policies, links, entities and schema from text itself.
     Texts = "texts",
+    /// An engine that was saved and loaded again.
+    Saved = "saved",
+    /// An engine that lacks some entities, which each request brings.
+    Overlay = "overlay",
 }
 
 impl Mode {
@@ -133,8 +143,11 @@ impl TestEngine for CedarjitEngine {
             Mode::Strings,
             Mode::Binder,
             Mode::Handles,
+            Mode::Batch,
+            Mode::Queries,
             Mode::Observed,
             Mode::ObservedInterpreter,
+            Mode::Saved,
         ]);
         let typed = typed.then(|| {
             let builder = with_schema(world).policies(&world.policies);
@@ -142,6 +155,7 @@ impl TestEngine for CedarjitEngine {
         });
         let typed = typed.map(Ready::build).transpose()?;
         let shared = typed.as_ref().filter(|_| world.texts.schema.is_none());
+        let untyped_is_typed = shared.is_some() && self.uses(&[Mode::Native]);
         let untyped = match shared {
             Some(shared) => Some(shared.clone()),
             None if self.uses(&[Mode::Untyped, Mode::Facade]) => {
@@ -163,7 +177,19 @@ impl TestEngine for CedarjitEngine {
             false => None,
         };
         let updated = match self.uses(&[Mode::Updated]) && in_sample {
-            true => Some(Ready::new(updated(world, with_schema(world))?)),
+            true => Some(updated(world, with_schema(world))?),
+            false => None,
+        };
+        // What was updated has more behind it, and is saved as any other.
+        let savable = world.texts.schema.is_some() || world.schema.is_none();
+        let original = (updated.as_ref().map(|updated| &updated.engine))
+            .or(typed.as_ref().map(|typed| &typed.engine));
+        let saved = match original.filter(|_| self.uses(&[Mode::Saved]) && in_sample && savable) {
+            Some(original) => Some(saved(original)?),
+            None => None,
+        };
+        let overlaying = match self.uses(&[Mode::Overlay]) && in_sample {
+            true => Some(Overlaying::of(world, with_schema(world))?),
             false => None,
         };
         // Last, so that the first requests come while code is being generated.
@@ -171,6 +197,10 @@ impl TestEngine for CedarjitEngine {
             true => Some(in_background(world)?),
             false => None,
         };
+        let asking = typed
+            .as_ref()
+            .filter(|_| self.uses(&[Mode::Batch, Mode::Queries]))
+            .map(|ready| Asking::new(&ready.snapshot, world.entities.iter()));
         let binder = typed
             .as_ref()
             .map(|ready| Binder::new(ready.snapshot.clone()));
@@ -181,10 +211,15 @@ impl TestEngine for CedarjitEngine {
             handles: None,
             typed,
             untyped,
+            untyped_is_typed,
             texts,
             updated,
+            saved,
+            overlaying,
             fused: self.uses(&[Mode::Fused]) && in_sample,
             background,
+            asking,
+            compile_batches: in_sample,
             asked: 0,
             coverage: Coverage::default(),
             scratch: Scratch::default(),
@@ -224,10 +259,18 @@ fn from_texts(world: &World) -> EngineBuilder {
 fn in_background(world: &World) -> Result<Ready, EngineError> {
     let builder = with_schema(world).compile(CompileMode::Background);
     if world.policies.num_of_policies().is_multiple_of(2) {
-        return Ok(Ready::new(updated(world, builder)?));
+        return Ok(Ready::new(updated(world, builder)?.engine));
     }
     let builder = builder.policies(&world.policies);
     Ready::build(builder.entities(world.entities.clone()))
+}
+
+/// The engine that comes of saving one and loading it again.
+fn saved(original: &Engine) -> Result<Ready, EngineError> {
+    let mut file = Vec::new();
+    original.save(&mut file).map_err(EngineError::load)?;
+    let engine = Engine::load(&file).map_err(EngineError::load)?;
+    Ok(Ready::new(engine))
 }
 
 /// An engine and its state.
@@ -273,11 +316,19 @@ struct LoadedCedarjit {
     modes: CedarjitEngine,
     typed: Option<Ready>,
     untyped: Option<Ready>,
+    untyped_is_typed: bool,
     texts: Option<Ready>,
-    updated: Option<Ready>,
+    updated: Option<Wanderer>,
+    saved: Option<Ready>,
+    /// Asked for every request: what it brings is read anew each time.
+    overlaying: Option<Overlaying>,
     /// Whether fused code is asked: it is compiled for each bucket, however few its requests.
     fused: bool,
     background: Option<Ready>,
+    /// Asks in batches and queries.
+    asking: Option<Asking>,
+    /// Whether batches have code compiled, as `fused`.
+    compile_batches: bool,
     /// Binds every request from text.
     binder: Option<Binder>,
     /// Binds every request from handles.
@@ -294,18 +345,25 @@ impl Loaded for LoadedCedarjit {
     fn authorize(&mut self, request: &TestRequest, answers: &mut Answers<'_>) {
         let sampled = request.parsed.is_err() || self.asked.is_multiple_of(self.modes.sample.get());
         self.asked += 1;
-        self.typed_modes(request, answers);
+        let bound = self.typed.as_ref().map(|ready| {
+            let request = request.parsed.as_ref().map_err(Clone::clone);
+            request.and_then(|request| ready.bind(request))
+        });
+        if let Some(bound) = &bound {
+            self.typed_modes(request, bound.as_ref(), answers);
+        }
         self.binding_modes(request, sampled, answers);
         self.untyped_modes(request, sampled, answers);
+        self.updated_mode(request, sampled, answers);
+        self.overlay_mode(request, answers);
         if sampled {
             self.reading_modes(request, answers);
+            self.asking_mode(request, answers);
         }
         // Counting is cheap beside parsing, and rare constructs are to be counted too.
-        if self
-            .asked
-            .is_multiple_of(self.modes.sample.get().div_ceil(4))
-        {
-            self.observed_modes(request, answers);
+        let counted = self.modes.sample.get().div_ceil(4);
+        if let Some(bound) = bound.filter(|_| self.asked.is_multiple_of(counted)) {
+            self.observed_modes(bound.as_ref(), answers);
         }
     }
 
@@ -321,19 +379,19 @@ impl LoadedCedarjit {
     }
 
     /// The modes that share the typed snapshot and one bound request.
-    fn typed_modes(&mut self, request: &TestRequest, answers: &mut Answers<'_>) {
-        let Some(ready) = &self.typed else {
-            return;
-        };
-        let bound = request.parsed.as_ref().map_err(Clone::clone);
-        let bound = bound.and_then(|request| ready.bind(request));
+    fn typed_modes(
+        &mut self,
+        request: &TestRequest,
+        bound: Result<&BoundRequest, &EngineError>,
+        answers: &mut Answers<'_>,
+    ) {
         let mut texts = true;
         for mode in [Mode::Native, Mode::IndexOff, Mode::Interpreter, Mode::Fused] {
             if !self.modes.modes.contains(&mode) || (mode == Mode::Fused && !self.fused) {
                 continue;
             }
             let scratch = &mut self.scratch;
-            let evaluation = bound.as_ref().map(|bound| match mode {
+            let evaluation = bound.map(|bound| match mode {
                 Mode::Native => bound.evaluate_unfused(scratch),
                 Mode::Fused => {
                     bound.warm_up();
@@ -350,11 +408,21 @@ impl LoadedCedarjit {
             texts = false;
         }
         if self.has(Mode::Decide) {
-            let given = match &bound {
+            let given = match bound {
                 Ok(bound) => Given::Decision(bound.decide(&mut self.scratch)),
                 Err(error) => Given::Refused(error.clone()),
             };
             answers(Mode::Decide.name(), given);
+        }
+        let batch = self.modes.modes.contains(&Mode::Batch);
+        let asking = self
+            .asking
+            .as_mut()
+            .filter(|_| batch && self.compile_batches);
+        if let (Some(asking), Ok(bound)) = (asking, bound)
+            && let Some(decision) = asking.batch(bound, request, true)
+        {
+            answers(Mode::Batch.name(), decision.into());
         }
     }
 
@@ -371,6 +439,13 @@ impl LoadedCedarjit {
             validate,
             ..
         } = request;
+        // Uids with escapes are cedar-policy's to read, and the rest of the request with them.
+        let plain = ![principal, action, resource]
+            .iter()
+            .any(|uid| uid.contains('\\'));
+        if !plain && !sampled {
+            return;
+        }
         let context = request.context.to_string();
         if let Some(binder) = self.binder.as_mut().filter(|_| by_text) {
             let bound = binder.bind(&**principal, &**action, &**resource, &context, *validate);
@@ -425,10 +500,15 @@ impl LoadedCedarjit {
     /// The modes that bind cedar-policy's request to a snapshot of their own.
     fn untyped_modes(&mut self, request: &TestRequest, sampled: bool, answers: &mut Answers<'_>) {
         let request = request.parsed.as_ref().map_err(Clone::clone);
-        let untyped = self.untyped.as_ref().filter(|_| self.has(Mode::Untyped));
+        // Without a schema there is one engine for both, which has answered already.
+        let asked = sampled || !self.untyped_is_typed;
+        let untyped = self
+            .untyped
+            .as_ref()
+            .filter(|_| asked && self.has(Mode::Untyped));
         let evaluating = [
             (Mode::Untyped, untyped),
-            (Mode::Updated, self.updated.as_ref()),
+            (Mode::Saved, self.saved.as_ref()),
             (Mode::Background, self.background.as_ref()),
         ];
         for (mode, ready) in evaluating {
@@ -448,19 +528,51 @@ impl LoadedCedarjit {
         }
     }
 
-    /// The modes in which it is counted what is executed.
-    fn observed_modes(&mut self, request: &TestRequest, answers: &mut Answers<'_>) {
-        let Some(ready) = &self.typed else {
+    /// An engine that came to the world by updates, and at times leaves it and comes back.
+    fn updated_mode(&mut self, request: &TestRequest, sampled: bool, answers: &mut Answers<'_>) {
+        let Some(wanderer) = &mut self.updated else {
+            return;
+        };
+        let bound = request.parsed.as_ref().map_err(Clone::clone);
+        let bound = bound.and_then(|request| {
+            if sampled {
+                wanderer.detour(request)?;
+            }
+            let snapshot = wanderer.engine.snapshot();
+            snapshot.bind(request).map_err(EngineError::request)
+        });
+        evaluate(Mode::Updated, bound.as_ref(), &mut self.scratch, answers);
+    }
+
+    /// Requests that bring entities of their own.
+    fn overlay_mode(&mut self, request: &TestRequest, answers: &mut Answers<'_>) {
+        let Some(overlaying) = &self.overlaying else {
             return;
         };
         let request = request.parsed.as_ref().map_err(Clone::clone);
-        let bound = request.and_then(|request| ready.bind(request));
+        let overlaid = request.and_then(|request| overlaying.bind(request));
+        let given = match &overlaid {
+            Ok(overlaid) => Given::Evaluation {
+                evaluation: overlaid.evaluate(&mut self.scratch),
+                texts: true,
+            },
+            Err(error) => Given::Refused(error.clone()),
+        };
+        answers(Mode::Overlay.name(), given);
+    }
+
+    /// The modes in which it is counted what is executed.
+    fn observed_modes(
+        &mut self,
+        bound: Result<&BoundRequest, &EngineError>,
+        answers: &mut Answers<'_>,
+    ) {
         for mode in [Mode::Observed, Mode::ObservedInterpreter] {
             if !self.modes.modes.contains(&mode) {
                 continue;
             }
             let (scratch, coverage) = (&mut self.scratch, &mut self.coverage);
-            let evaluation = bound.as_ref().map(|bound| match mode {
+            let evaluation = bound.map(|bound| match mode {
                 Mode::Observed => bound.evaluate_observed(scratch, coverage),
                 _ => bound.interpret_observed(scratch, coverage),
             });
@@ -484,6 +596,26 @@ impl LoadedCedarjit {
                 let bound = ready.bind_texts(request);
                 evaluate(mode, bound.as_ref(), &mut self.scratch, answers);
             }
+        }
+    }
+}
+
+impl LoadedCedarjit {
+    /// Asks a query, and a batch without code of its own.
+    fn asking_mode(&mut self, request: &TestRequest, answers: &mut Answers<'_>) {
+        let (batch, queries) = (self.has(Mode::Batch), self.has(Mode::Queries));
+        let (Some(asking), Some(ready)) = (&mut self.asking, &self.typed) else {
+            return;
+        };
+        if let Some(decision) = asking.query(&ready.snapshot, request).filter(|_| queries) {
+            answers(Mode::Queries.name(), decision.into());
+        }
+        if batch
+            && !self.compile_batches
+            && let Ok(bound) = ready.bind_texts(request)
+            && let Some(decision) = asking.batch(&bound, request, false)
+        {
+            answers(Mode::Batch.name(), decision.into());
         }
     }
 }

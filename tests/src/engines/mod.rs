@@ -11,6 +11,7 @@ mod answer;
 mod cedar;
 mod cedarjit;
 pub mod limits;
+mod queries;
 mod updates;
 
 pub use answer::{Answer, Failure, FailureKind, Given, Verdict};

@@ -1,109 +1,59 @@
 //! Engines that reach a world's state by updates instead of a fresh build.
+//!
+//! An engine begins with a part of the world and with what does not belong to it, goes through
+//! random transactions, some of which must fail and leave nothing behind, and ends in the world's
+//! state. A model says after each transaction what the engine must have become, and whether it had
+//! to refuse. Everything follows from the world alone.
+
+mod goal;
+mod overlay;
+mod state;
+mod wanderer;
 
 use super::{EngineError, World};
 use crate::generator::Rng;
-use ::cedarjit::{Engine, EngineBuilder, UpdateError};
-use cedar_policy::{Entities, Policy, PolicyId, PolicySet};
-use std::collections::HashMap;
+use ::cedarjit::{EngineBuilder, UpdateError};
+use cedar_policy::EntityUid;
+use goal::Goal;
+pub(super) use overlay::Overlaying;
+pub(super) use wanderer::Wanderer;
 
-/// At most about this many updates, each of which builds a snapshot.
-const UPDATES: usize = 10;
+/// What an engine made of a transaction that it should not have made of it.
+#[derive(Debug, thiserror::Error)]
+enum Strayed {
+    #[error("a transaction was refused: {0}")]
+    Refused(#[source] UpdateError),
+    #[error("a transaction took effect that had to fail")]
+    Admitted,
+    #[error("a transaction that failed left another snapshot")]
+    NotAsBefore,
+    #[error("a transaction was wrong about the existence of `{0}`")]
+    Existence(EntityUid),
+    #[error("a transaction was wrong about the existence of a schema")]
+    Schema,
+}
+
+/// At most about this many transactions on the way, each of which builds a snapshot.
+const STEPS: usize = 10;
 
 /// An engine with the state of `world`, reached from a part of it by updates that follow from the
-/// size of the world. `builder` has the schema, and neither policies nor entities.
-pub(super) fn updated(world: &World, builder: EngineBuilder) -> Result<Engine, EngineError> {
-    let policies: Vec<&Policy> = world.policies.policies().collect();
-    let mut rng = Rng::new(policies.len() as u64);
-    let late = UPDATES.min(policies.len());
-    let mut start = PolicySet::new();
-    let (late, early): (Vec<&Policy>, Vec<&Policy>) = policies
-        .iter()
-        .partition(|_| rng.below(policies.len()) < late);
-    for policy in early {
-        insert(&mut start, world, policy)?;
+/// world. `builder` has the schema, and neither policies nor entities.
+pub(super) fn updated(world: &World, builder: EngineBuilder) -> Result<Wanderer, EngineError> {
+    let mut rng = Rng::new(seed(world));
+    let goal = Goal::of(world)?;
+    let steps = rng.below(STEPS + 1);
+    let mut wanderer = Wanderer::start(goal, rng, builder)?;
+    for _ in 0..steps {
+        wanderer.wander()?;
     }
-    let with_entities = rng.one_in(2);
-    let entities = match with_entities {
-        true => world.entities.clone(),
-        false => Entities::empty(),
-    };
-    let builder = builder.policies(&start).entities(entities);
-    let engine = builder.build().map_err(EngineError::load)?;
-    let changes = Changes {
-        engine: &engine,
-        world,
-    };
-    let middle = rng.below(late.len() + 1);
-    for (position, policy) in late.iter().enumerate() {
-        if position == middle && !with_entities {
-            changes.replace_entities()?;
-        }
-        changes.add(policy)?;
-        if rng.one_in(4) {
-            changes.remove(policy)?;
-            changes.add(policy)?;
-        }
-    }
-    if middle == late.len() && !with_entities {
-        changes.replace_entities()?;
-    }
-    Ok(engine)
+    wanderer.go_home()?;
+    Ok(wanderer)
 }
 
-/// Puts a policy of the world into a set, with its template if it is a link.
-fn insert(set: &mut PolicySet, world: &World, policy: &Policy) -> Result<(), EngineError> {
-    let Some((template, slots)) = template(policy) else {
-        return set.add(policy.clone()).map_err(EngineError::load);
-    };
-    if set.template(template).is_none()
-        && let Some(template) = world.policies.template(template)
-    {
-        set.add_template(template.clone())
-            .map_err(EngineError::load)?;
-    }
-    set.link(template.clone(), policy.id().clone(), slots)
-        .map_err(EngineError::load)
-}
-
-type Slots = HashMap<cedar_policy::SlotId, cedar_policy::EntityUid>;
-
-/// The template that a link is of, and what its slots are bound to.
-fn template(policy: &Policy) -> Option<(&PolicyId, Slots)> {
-    Some((policy.template_id()?, policy.template_links()?))
-}
-
-struct Changes<'a> {
-    engine: &'a Engine,
-    world: &'a World,
-}
-
-impl Changes<'_> {
-    fn add(&self, policy: &Policy) -> Result<(), EngineError> {
-        let added = match template(policy) {
-            None => self.engine.add_policy(policy.clone()),
-            Some((id, slots)) => {
-                // Known already if another link of it came before.
-                if let Some(template) = self.world.policies.template(id) {
-                    match self.engine.add_template(template.clone()) {
-                        Ok(()) | Err(UpdateError::Policies(_)) => {}
-                        Err(error) => return Err(EngineError::load(error)),
-                    }
-                }
-                self.engine.link(id.clone(), policy.id().clone(), slots)
-            }
-        };
-        added.map_err(EngineError::load)
-    }
-
-    fn remove(&self, policy: &Policy) -> Result<(), EngineError> {
-        let id = policy.id().clone();
-        self.engine.remove_policy(id).map_err(EngineError::load)
-    }
-
-    fn replace_entities(&self) -> Result<(), EngineError> {
-        let entities = self.world.entities.clone();
-        self.engine
-            .replace_entities(entities)
-            .map_err(EngineError::load)
-    }
+/// A number that follows from the size of the world.
+fn seed(world: &World) -> u64 {
+    let texts = &world.texts;
+    let length = |text: &Option<String>| text.as_ref().map_or(0, String::len) as u64;
+    let policies = world.policies.policies().count() as u64;
+    policies << 40 ^ length(&texts.policies) << 20 ^ length(&texts.entities)
 }

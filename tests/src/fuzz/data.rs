@@ -3,9 +3,10 @@
 use super::compare::{ALL, Panel, TWO, both, compare};
 use super::fixed::{CONTEXT, ENTITIES, POLICIES, SCHEMA, request, requests};
 use super::{split_mode, with_mode};
+use crate::documents::compare_entities;
 use crate::engines::{SchemaText, TestRequest, World, WorldTexts};
 use cedar_policy::{Entities, PolicySet, Schema};
-use cedarjit_frontend::load::{self, SchemaFormat};
+use cedarjit_frontend::load::{self, LoadedSchema, SchemaFormat};
 use std::cell::RefCell;
 use std::error::Error;
 use std::sync::{Arc, LazyLock};
@@ -17,6 +18,9 @@ static FIXED_POLICIES: LazyLock<PolicySet> =
     LazyLock::new(|| expect(POLICIES.parse::<PolicySet>()));
 
 static FIXED_SCHEMA: LazyLock<Schema> = LazyLock::new(|| expect(SCHEMA.parse::<Schema>()));
+
+static FIXED_FACTS: LazyLock<LoadedSchema> =
+    LazyLock::new(|| expect(load::load_schema(SCHEMA, SchemaFormat::Cedar, ORIGIN)));
 
 fn expect<T>(fixed: Result<T, impl Error>) -> T {
     fixed.unwrap_or_else(|error| panic!("what is fixed must load: {error}"))
@@ -41,6 +45,9 @@ pub(super) fn run(data: &[u8]) {
 
 fn entities(text: &str, schema_text: Option<&str>) {
     let schema = schema_text.map(|_| &*FIXED_SCHEMA);
+    if let Err(difference) = compare_entities(text, schema_text.map(|_| &*FIXED_FACTS)) {
+        panic!("entities read differently: {text:?}: {difference}");
+    }
     let ours = load::parse_entities(text, schema, ORIGIN);
     let theirs = || Entities::from_json_str(text, schema).map_err(|error| error.to_string());
     let Some((ours, theirs)) = both(text, ours, theirs) else {

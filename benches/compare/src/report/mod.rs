@@ -70,6 +70,13 @@ pub(crate) enum Case {
         /// What of a decision.
         stage: Stage,
     },
+    /// Decisions about many resources for one principal: the figures are for one resource.
+    Batch {
+        /// The application and its size.
+        app: String,
+        /// How many resources.
+        resources: usize,
+    },
     /// A decision with so many policies.
     Policies {
         /// How many.

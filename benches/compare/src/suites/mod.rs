@@ -1,6 +1,7 @@
 //! What is measured: each suite checks answers first, and gives rows and figures.
 
 pub(crate) mod applications;
+pub(crate) mod batch;
 pub(crate) mod distinct;
 pub(crate) mod load;
 pub(crate) mod memory;
@@ -53,7 +54,14 @@ pub(crate) fn row_names() -> Vec<String> {
             .iter()
             .map(move |app| format!("{row}-{app}"))
     });
-    let others = [policies::ROWS, load::ROWS, distinct::ROWS, memory::ROWS].concat();
+    let others = [
+        batch::ROWS,
+        policies::ROWS,
+        load::ROWS,
+        distinct::ROWS,
+        memory::ROWS,
+    ]
+    .concat();
     apps.chain(others.into_iter().map(str::to_owned)).collect()
 }
 

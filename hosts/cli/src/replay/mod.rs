@@ -34,8 +34,19 @@ pub(crate) struct ReplayArgs {
     #[command(flatten)]
     schema: OptionalSchemaArgs,
     /// File containing JSON representation of the Cedar entity hierarchy
-    #[arg(long = "entities", value_name = "FILE")]
-    entities: PathBuf,
+    #[arg(
+        long = "entities",
+        value_name = "FILE",
+        required_unless_present = "saved"
+    )]
+    entities: Option<PathBuf>,
+    /// A file that `save` wrote, in place of policies, schema and entities
+    #[arg(
+        long,
+        value_name = "FILE",
+        conflicts_with_all = ["policies_file", "template_linked_file", "schema_file", "entities"]
+    )]
+    saved: Option<PathBuf>,
     /// File of requests, one a line, each as in a `--request-json` file of `authorize`; `-` is
     /// stdin
     #[arg(long = "requests", value_name = "FILE")]
@@ -67,12 +78,17 @@ pub(crate) fn replay(args: &ReplayArgs) -> CedarExitCode {
 
 fn try_replay(args: &ReplayArgs) -> Result<(), Vec<Report>> {
     let from_stdin = args.requests == Path::new("-");
+    if let Some(path) = &args.saved {
+        return replay_saved(path, args, from_stdin).map_err(|failure| vec![failure.into()]);
+    }
     if from_stdin && args.policies.policies_file.is_none() {
         return Err(vec![Failure::StdinTwice.into()]);
     }
     let requests = open(&args.requests, from_stdin).map_err(|e| vec![e.into()])?;
     let start = Instant::now();
-    let mut world = load::world(&args.policies, &args.schema, &args.entities)?;
+    // clap sees to it that there are entities.
+    let entities = args.entities.as_deref().unwrap_or(Path::new(""));
+    let mut world = load::world(&args.policies, &args.schema, entities)?;
     let load = start.elapsed();
     let validate = args.request_validation;
     let text = world.texts.policies.take();
@@ -94,6 +110,23 @@ fn try_replay(args: &ReplayArgs) -> Result<(), Vec<Report>> {
         }
     };
     done.map_err(|failure| vec![failure.into()])
+}
+
+/// As [`try_replay`], with a saved engine.
+fn replay_saved(path: &Path, args: &ReplayArgs, from_stdin: bool) -> Result<(), Failure> {
+    let requests = open(&args.requests, from_stdin)?;
+    let (start, validate) = (Instant::now(), args.request_validation);
+    match args.engine {
+        EngineKind::Cedar => Err(Failure::SavedForCedar),
+        EngineKind::Native => {
+            let engine = CedarjitEngine::<false>::saved(path, validate)?;
+            run(engine, requests, args, start.elapsed())
+        }
+        EngineKind::Interpreter => {
+            let engine = CedarjitEngine::<true>::saved(path, validate)?;
+            run(engine, requests, args, start.elapsed())
+        }
+    }
 }
 
 /// Lines of requests, and whether each answer is waited for before the next request is sent.

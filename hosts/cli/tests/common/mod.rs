@@ -6,6 +6,7 @@ use std::fs;
 use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
+use std::sync::atomic::{AtomicU64, Ordering};
 
 /// The shipped example.
 pub(crate) fn tinytodo(file: &str) -> String {
@@ -13,10 +14,18 @@ pub(crate) fn tinytodo(file: &str) -> String {
     root.join(file).display().to_string()
 }
 
-/// A file for one test, with this content.
+/// A file for one test, with this content. It is never seen half written: tests run side by side, and
+/// those that write the same file may read it meanwhile.
 pub(crate) fn file(name: &str, content: impl AsRef<[u8]>) -> String {
+    static WRITTEN: AtomicU64 = AtomicU64::new(0);
     let path = scratch(name);
-    fs::write(&path, content).unwrap();
+    let half = scratch(&format!(
+        "{name}.{}-{}",
+        std::process::id(),
+        WRITTEN.fetch_add(1, Ordering::Relaxed)
+    ));
+    fs::write(&half, content).unwrap();
+    fs::rename(&half, &path).unwrap();
     path.display().to_string()
 }
 

@@ -40,7 +40,7 @@ pub(super) const CONTEXTS: &[(&str, [bool; 3])] = &[
     ),
     (
         r#"{"e": {"__entity": {"type": "User", "id": "b\"ob\n"}}}"#,
-        [false; 3],
+        [true; 3],
     ),
     (
         r#"{"e": {"__entity": {"type": "User", "id": "zoë"}}}"#,

@@ -1,14 +1,20 @@
 //! A host without entities for compiled code, and constants of every kind.
 
-use cedarjit_ir::abi::{AncestorBucket, BucketSearch, EntityHeader, Outcome, ValuePair};
+use cedarjit_ir::abi::{Outcome, ValuePair, missing_entity};
+use cedarjit_ir::ancestors::Ancestors;
 use cedarjit_ir::expr::{Body, ConstKind, Op, Type};
 use cedarjit_ir::ext::{self, ExtFn};
+use cedarjit_ir::headers::HeaderTable;
 use cedarjit_ir::heap::{Heap, HeapRef, Heaps, IpWords, Object, Space};
 use cedarjit_ir::ids::{AttrId, EntityId, PatternId, ShapeId, StrId};
 use cedarjit_ir::shape::{EMPTY_SHAPE, ShapeTable};
 use cedarjit_ir::value::{Tag, Value};
-use cedarjit_jit::{FrameParts, Function, Host, RecordSymbol, Session, Symbols};
+use cedarjit_jit::{
+    Function, Host, PreparedFrame, RecordSymbol, RequestParts, Session, StoreMemory, Symbols,
+};
 use std::collections::BTreeMap;
+use std::iter;
+use std::sync::Arc;
 
 /// Attribute names and record shapes of one body.
 pub(super) struct Names {
@@ -179,16 +185,6 @@ fn localhost() -> IpWords {
 }
 
 /// Neither exists nor has anything.
-const HEADER: EntityHeader = EntityHeader {
-    attrs: 0,
-    shape: EMPTY_SHAPE.0,
-    ty: 5,
-    tags: 0,
-    ancestors: 0,
-    search: BucketSearch::ONE,
-    bloom: 0,
-};
-
 /// Runs a body with one of several choices of constants.
 pub(super) fn evaluate(
     function: &Function,
@@ -203,28 +199,31 @@ pub(super) fn evaluate(
     let consts: Option<Vec<u64>> = consts
         .map(|(i, kind)| constant(*kind, i + variant, &mut global))
         .collect();
-    let parts = FrameParts {
-        global: &global,
-        request: &request,
-        headers: &[HEADER; 4],
-        local_headers: &[],
+    let store = Arc::new(StoreMemory {
+        heap: global,
+        headers: iter::repeat_n(missing_entity(5), 4).collect(),
+        ancestors: Ancestors::default(),
+        attr_table: Arc::default(),
+        attr_stride: 0,
+        attr_complete: false,
+    });
+    let mut frame = PreparedFrame::new(Arc::clone(&store));
+    frame.context_slots_mut().push(ValuePair::ABSENT);
+    frame.prepare(RequestParts {
         principal: EntityId(0),
         action: EntityId(1),
         resource: EntityId(2),
         context,
-        context_slots: &[ValuePair::ABSENT],
-        attr_table: &[],
-        attr_stride: 0,
-        attr_complete: false,
-        ancestors: &[AncestorBucket::EMPTY],
-    };
+        local_headers: &HeaderTable::new(),
+        heap: &request,
+    });
     let mut host = Bare {
         names,
-        global: &global,
+        global: &store.heap,
         request: &request,
         scratch: Heap::new(Space::Scratch),
     };
-    Session::new(&mut host, parts)?.run(function, &consts?)
+    Session::new(&mut host, &frame)?.run(function, &consts?)
 }
 
 /// A word for a constant slot of this kind.

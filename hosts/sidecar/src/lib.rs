@@ -1,0 +1,33 @@
+//! The sidecar of cedarjit: a policy decision point that answers over HTTP.
+//!
+//! `cedarjit serve` is [`run`]; `docs/sidecar.md` says what can be configured and asked.
+
+#![forbid(unsafe_code)]
+
+mod admin;
+pub mod api;
+pub mod authzen;
+pub mod config;
+pub mod credentials;
+pub mod decision_log;
+pub mod gateway;
+pub mod load;
+mod log;
+pub mod mapping;
+pub mod metrics;
+mod native;
+pub mod overlay;
+pub mod reload;
+pub mod router;
+pub mod search;
+pub mod server;
+pub mod state;
+pub mod strict;
+pub mod tls;
+pub mod tokens;
+pub mod uid;
+
+mod run;
+
+pub use config::{Config, ConfigError, ServeArgs};
+pub use run::{ServeError, Started, check, run, start};

@@ -1,0 +1,420 @@
+//! What all requests share: the engine in use and what it was made from, and the one place where it
+//! is exchanged.
+
+use std::io;
+use std::num::NonZero;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::time::{Duration, Instant, SystemTime};
+
+use arc_swap::ArcSwap;
+use cedarjit::{
+    Binder, BoundRequest, Decision, Engine, Evaluation, OverlaidRequest, RequestError, Scratch,
+};
+use tokio::sync::{MutexGuard, OwnedSemaphorePermit, Semaphore};
+
+use crate::config::Config;
+use crate::credentials::{Credentials, CredentialsError};
+use crate::decision_log::DecisionLog;
+use crate::log::say;
+use crate::metrics::{Metrics, Outcome, What};
+use crate::overlay::{Overlay, OverlayRefused};
+
+/// Why there is no decision.
+#[derive(Debug, thiserror::Error)]
+pub enum DecideError {
+    /// The request cannot be read, or does not fit the schema.
+    #[error(transparent)]
+    Request(#[from] RequestError),
+    /// What the request brings cannot be attributes.
+    #[error(transparent)]
+    Overlay(#[from] OverlayRefused),
+}
+
+/// What all connections and requests share.
+#[derive(Debug)]
+pub struct State {
+    config: Config,
+    current: ArcSwap<Loaded>,
+    credentials: ArcSwap<Credentials>,
+    metrics: Metrics,
+    log: OnceLock<DecisionLog>,
+    generations: AtomicU64,
+    draining: AtomicBool,
+    /// Held by searches: one for each processor.
+    searching: Arc<Semaphore>,
+    /// Held by who loads anew.
+    reloading: tokio::sync::Mutex<()>,
+    errors: Mutex<Errors>,
+}
+
+/// Why newer files are not in use.
+#[derive(Debug, Default)]
+struct Errors {
+    reload: Option<String>,
+    credentials: Option<String>,
+}
+
+/// An engine in use, and what was loaded for it. Stays as it is while whoever took it holds it.
+#[derive(Debug)]
+pub struct Loaded {
+    engine: Engine,
+    generation: u64,
+    since: SystemTime,
+    /// Memory to ask with that nobody uses at the moment. There come to be no more of them than
+    /// threads, since a decision does not wait for anything; they end with the engine.
+    idle: Mutex<Vec<Asker>>,
+}
+
+/// Memory to bind a request in and to evaluate it.
+#[derive(Debug)]
+struct Asker {
+    binder: Binder,
+    scratch: Scratch,
+}
+
+/// A request in the texts that the engine takes.
+#[derive(Clone, Copy, Debug)]
+pub struct Question<'a> {
+    /// The uid in Cedar's syntax; see [`uid_text`](crate::uid::uid_text).
+    pub principal: &'a str,
+    /// The uid in Cedar's syntax.
+    pub action: &'a str,
+    /// The uid in Cedar's syntax.
+    pub resource: &'a str,
+    /// A JSON object, with Cedar's escapes.
+    pub context: &'a str,
+}
+
+/// A decision with its diagnostics.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Decided {
+    /// Whether the request is allowed.
+    pub allowed: bool,
+    /// The ids of the policies that determined the decision, sorted.
+    pub reasons: Vec<String>,
+    /// The policies that failed, and the text of the failure, sorted.
+    pub errors: Vec<(String, String)>,
+}
+
+fn processors() -> usize {
+    std::thread::available_parallelism().map_or(1, NonZero::get)
+}
+
+impl Decided {
+    fn of(answer: Evaluation<'_>) -> Self {
+        let errors = answer.errors();
+        let mut decided = Self {
+            allowed: answer.decision() == Decision::Allow,
+            reasons: answer.reasons().map(str::to_owned).collect(),
+            errors: errors
+                .map(|(policy, error)| (policy.to_owned(), error.to_string()))
+                .collect(),
+        };
+        decided.reasons.sort_unstable();
+        decided.errors.sort_unstable();
+        decided
+    }
+}
+
+impl State {
+    /// The state of a sidecar that begins with this engine. Credentials are yet to be
+    /// [read](Self::read_credentials); until then nobody gets in where they are needed.
+    pub fn new(config: Config, engine: Engine) -> Arc<Self> {
+        let loaded = Loaded::new(engine, 1);
+        let metrics = Metrics::default();
+        metrics.loaded(loaded.since);
+        Arc::new(Self {
+            current: ArcSwap::from_pointee(loaded),
+            credentials: ArcSwap::from_pointee(Credentials::unread(&config)),
+            metrics,
+            log: OnceLock::new(),
+            generations: AtomicU64::new(1),
+            draining: AtomicBool::new(false),
+            searching: Arc::new(Semaphore::new(processors())),
+            reloading: tokio::sync::Mutex::default(),
+            errors: Mutex::default(),
+            config,
+        })
+    }
+
+    /// What the sidecar was told.
+    pub fn config(&self) -> &Config {
+        &self.config
+    }
+
+    /// What is counted.
+    pub fn metrics(&self) -> &Metrics {
+        &self.metrics
+    }
+
+    /// The engine in use.
+    pub fn current(&self) -> Arc<Loaded> {
+        self.current.load_full()
+    }
+
+    /// Puts another engine in place. Decisions that have begun end on the one before.
+    pub fn replace(&self, engine: Engine) {
+        let generation = self.generations.fetch_add(1, Ordering::Relaxed) + 1;
+        let loaded = Loaded::new(engine, generation);
+        self.metrics.loaded(loaded.since);
+        self.current.store(Arc::new(loaded));
+    }
+
+    /// Opens the decision log, if there is to be one.
+    ///
+    /// # Errors
+    /// When it cannot be written.
+    pub fn open_log(&self) -> io::Result<()> {
+        if let Some(config) = &self.config.decision_log {
+            let log = DecisionLog::open(config, self.metrics.dropped_log_lines())?;
+            // It is open already, else.
+            let _ = self.log.set(log);
+        }
+        Ok(())
+    }
+
+    /// Waits until the decision log is written.
+    pub(crate) fn flush_log(&self) {
+        if let Some(log) = self.log.get() {
+            log.flush();
+        }
+    }
+
+    /// Certificate and tokens in use.
+    pub fn credentials(&self) -> Arc<Credentials> {
+        self.credentials.load_full()
+    }
+
+    /// Reads certificate and tokens.
+    ///
+    /// # Errors
+    /// When they will not do; then those in use stay.
+    pub fn read_credentials(&self) -> Result<(), CredentialsError> {
+        self.credentials
+            .store(Arc::new(Credentials::read(&self.config)?));
+        Ok(())
+    }
+
+    /// Reads certificate and tokens while the sidecar runs. Whether they are in use.
+    pub(crate) fn reload_credentials(&self) -> bool {
+        if self.config.tls.is_none() && self.config.tokens.is_empty() {
+            return true;
+        }
+        let why = self.read_credentials().err().map(|error| error.to_string());
+        let ok = why.is_none();
+        if let Some(why) = &why {
+            say(format_args!(
+                "the last good certificate and tokens stay: {why}"
+            ));
+        }
+        self.metrics.reload(What::Credentials, ok);
+        self.errors().credentials = why;
+        ok
+    }
+
+    /// Waits until a processor is free to search.
+    pub(crate) async fn search_turn(&self) -> Option<OwnedSemaphorePermit> {
+        Arc::clone(&self.searching).acquire_owned().await.ok()
+    }
+
+    /// Waits until nobody else loads anew.
+    pub(crate) async fn reload_turn(&self) -> MutexGuard<'_, ()> {
+        self.reloading.lock().await
+    }
+
+    fn errors(&self) -> std::sync::MutexGuard<'_, Errors> {
+        self.errors.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(crate) fn set_reload_error(&self, why: Option<String>) {
+        self.errors().reload = why;
+    }
+
+    /// Why the newest policies, schema or entities are not in use.
+    pub fn reload_error(&self) -> Option<String> {
+        self.errors().reload.clone()
+    }
+
+    /// Why the newest certificate or tokens are not in use.
+    pub fn credentials_error(&self) -> Option<String> {
+        self.errors().credentials.clone()
+    }
+
+    /// Says that the sidecar is about to end, so that no more requests should be sent to it.
+    pub fn drain(&self) {
+        self.draining.store(true, Ordering::Relaxed);
+    }
+
+    /// Whether requests should be sent here.
+    pub fn is_ready(&self) -> bool {
+        !self.draining.load(Ordering::Relaxed)
+    }
+
+    /// Decides a request on the engine in use, with full diagnostics. Takes about a microsecond, and
+    /// never waits.
+    ///
+    /// # Errors
+    /// When the request cannot be read, or does not fit the schema.
+    pub fn decide(&self, question: Question<'_>) -> Result<Decided, RequestError> {
+        self.decide_on(&self.current.load(), question)
+    }
+
+    /// Decides a request on this engine.
+    ///
+    /// # Errors
+    /// As [`decide`](Self::decide).
+    pub fn decide_on(
+        &self,
+        loaded: &Loaded,
+        question: Question<'_>,
+    ) -> Result<Decided, RequestError> {
+        let validate = self.config.request_validation;
+        loaded.with_asker(|asker| {
+            let started = Instant::now();
+            let Asker { binder, scratch } = asker;
+            let bound = bind(binder, question, validate);
+            let time = started.elapsed();
+            let request = bound.inspect_err(|error| self.refused(question, error, time))?;
+            Ok(self.decided(question, time, |scratch| request.evaluate(scratch), scratch))
+        })
+    }
+
+    /// Decides a request on this engine, with attributes that hold for this request only. Takes some
+    /// tens of microseconds if there are any.
+    ///
+    /// # Errors
+    /// As [`decide`](Self::decide), and when the attributes cannot be those of an entity.
+    pub fn decide_overlaid(
+        &self,
+        loaded: &Loaded,
+        question: Question<'_>,
+        overlay: Overlay<'_>,
+    ) -> Result<Decided, DecideError> {
+        if overlay.is_empty() {
+            return Ok(self.decide_on(loaded, question)?);
+        }
+        let validate = self.config.request_validation;
+        loaded.with_asker(|asker| {
+            let started = Instant::now();
+            let Asker { binder, scratch } = asker;
+            let bound = bind_overlaid(binder, question, overlay, validate);
+            let time = started.elapsed();
+            let request = bound.inspect_err(|error| self.refused(question, error, time))?;
+            Ok(self.decided(question, time, |scratch| request.evaluate(scratch), scratch))
+        })
+    }
+
+    /// Evaluates what was bound, and counts it.
+    fn decided<'a>(
+        &self,
+        question: Question<'_>,
+        bind: Duration,
+        evaluate: impl FnOnce(&'a mut Scratch) -> Evaluation<'a>,
+        scratch: &'a mut Scratch,
+    ) -> Decided {
+        let started = Instant::now();
+        let answer = evaluate(scratch);
+        let decide = started.elapsed();
+        let decided = Decided::of(answer);
+        let outcome = match decided.allowed {
+            true => Outcome::Allow,
+            false => Outcome::Deny,
+        };
+        let failures = decided.errors.len();
+        self.metrics.decision(outcome, failures, bind, decide);
+        if let Some(log) = self.log.get() {
+            log.log(question, Ok(&decided));
+        }
+        decided
+    }
+
+    /// Counts a request that was denied before it was one in Cedar's words.
+    pub(crate) fn unasked(&self, why: &dyn std::error::Error) {
+        let question = Question {
+            principal: "",
+            action: "",
+            resource: "",
+            context: "{}",
+        };
+        self.refused(question, why, Duration::ZERO);
+    }
+
+    /// Counts what could not be bound.
+    fn refused(&self, question: Question<'_>, why: &dyn std::error::Error, bind: Duration) {
+        let none = Duration::ZERO;
+        self.metrics.decision(Outcome::Refused, 0, bind, none);
+        if let Some(log) = self.log.get() {
+            log.log(question, Err(why));
+        }
+    }
+}
+
+/// Binds a request.
+fn bind<'b>(
+    binder: &'b mut Binder,
+    question: Question<'_>,
+    validate: bool,
+) -> Result<&'b BoundRequest, RequestError> {
+    let Question {
+        principal,
+        action,
+        resource,
+        context,
+    } = question;
+    let bound = binder.bind(principal, action, resource, context, validate)?;
+    Ok(bound)
+}
+
+/// Binds a request with attributes that it alone has.
+pub(crate) fn bind_overlaid(
+    binder: &mut Binder,
+    question: Question<'_>,
+    overlay: Overlay<'_>,
+    validate: bool,
+) -> Result<OverlaidRequest, DecideError> {
+    let bound = bind(binder, question, validate)?.clone();
+    let snapshot = binder.snapshot();
+    let entities = overlay.entities(snapshot, question.principal, question.resource)?;
+    let overlaid = bound.with_entities(entities);
+    overlaid.map_err(|error| DecideError::Overlay(error.into()))
+}
+
+impl Loaded {
+    fn new(engine: Engine, generation: u64) -> Self {
+        Self {
+            engine,
+            generation,
+            since: SystemTime::now(),
+            idle: Mutex::default(),
+        }
+    }
+
+    /// The engine.
+    pub fn engine(&self) -> &Engine {
+        &self.engine
+    }
+
+    /// How many engines there were with this one.
+    pub fn generation(&self) -> u64 {
+        self.generation
+    }
+
+    /// Since when it is in use.
+    pub fn since(&self) -> SystemTime {
+        self.since
+    }
+
+    /// Lends memory to ask with.
+    fn with_asker<T>(&self, ask: impl FnOnce(&mut Asker) -> T) -> T {
+        let idle = || self.idle.lock().unwrap_or_else(PoisonError::into_inner);
+        let taken = idle().pop();
+        let mut asker = taken.unwrap_or_else(|| Asker {
+            binder: Binder::new(self.engine.snapshot()),
+            scratch: Scratch::default(),
+        });
+        let answer = ask(&mut asker);
+        idle().push(asker);
+        answer
+    }
+}

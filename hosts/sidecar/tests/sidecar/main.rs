@@ -1,0 +1,11 @@
+//! The sidecar, asked over its sockets.
+
+mod certification;
+mod client;
+mod configuration;
+mod malformed;
+mod native;
+mod operation;
+mod secured;
+mod server;
+mod vectors;

@@ -1,0 +1,202 @@
+//! The entity uids of an interner.
+
+use super::strings::Strings;
+use super::{CapacityError, MAX_IDS, UidHash, hash_text, next_entity};
+use crate::arena::{Index, TableMemory, Words};
+use crate::fault::{Fault, planted};
+use crate::ids::{StrId, TypeId};
+use crate::saved::{Input, Invalid, Output};
+use foldhash::quality::RandomState;
+
+/// The distinct entity uids of an interner, each a type and an id string; cheap to clone.
+///
+/// Hashed by their texts, so that a uid given as text is one look-up.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Entities {
+    /// The type in the upper half, the id in the lower. Ids leave the top bit free.
+    uids: Words,
+    index: Index,
+    /// The uids that are written as they are, by their whole texts.
+    by_text: Index,
+}
+
+/// The bit of a uid that is written as it is.
+const PLAIN: u64 = 1 << 63;
+
+/// A uid as it is stored, and whether it is written as it is.
+#[inline]
+fn unpack(word: u64) -> (TypeId, StrId, bool) {
+    let (ty, eid) = (TypeId(((word & !PLAIN) >> 32) as u32), StrId(word as u32));
+    (ty, eid, word & PLAIN != 0)
+}
+
+/// Whether type and id stand in the uid's text as they are.
+fn is_plain(ty: &str, eid: &str) -> bool {
+    let plain = |b: u8| (b' '..=b'~').contains(&b) && !matches!(b, b'"' | b'\'' | b'\\');
+    ty.bytes().all(plain) && eid.bytes().all(plain)
+}
+
+/// The uid's text, if type and id stand in it as they are.
+fn plain_text(ty: &str, eid: &str) -> Option<String> {
+    is_plain(ty, eid).then(|| format!("{ty}::\"{eid}\""))
+}
+
+impl Entities {
+    /// How many uids there are.
+    #[inline]
+    pub(super) fn len(&self) -> usize {
+        self.uids.len()
+    }
+
+    /// The `index`-th uid.
+    #[inline]
+    pub(super) fn get(&self, index: usize) -> Option<(TypeId, StrId)> {
+        let (ty, eid, _) = unpack(self.uids.get(index)?);
+        Some((ty, eid))
+    }
+
+    #[inline]
+    pub(super) fn find_text(
+        &self,
+        strings: &Strings,
+        hash: u64,
+        text: &str,
+    ) -> Option<(usize, TypeId)> {
+        let mut found_type = TypeId(0);
+        let found = self.by_text.find(hash, |i| {
+            let Some((ty, eid, true)) = self.uids.get(i as usize).map(unpack) else {
+                return false;
+            };
+            found_type = ty;
+            let rest = text.as_bytes().strip_prefix(strings.bytes(ty.index()));
+            let rest = rest.and_then(|rest| rest.strip_prefix(b"::\""));
+            let rest = rest.and_then(|rest| rest.strip_suffix(b"\""));
+            rest == Some(strings.bytes(eid.index()))
+        });
+        found.map(|i| (i as usize, found_type))
+    }
+
+    #[inline]
+    pub(super) fn find(
+        &self,
+        strings: &Strings,
+        hash: UidHash,
+        ty: &str,
+        eid: &str,
+    ) -> Option<(usize, TypeId)> {
+        if planted(Fault::EntityTypeIgnored) {
+            let uids = (0..self.len()).filter_map(|i| Some((i, self.get(i)?)));
+            let mut same = uids.filter(|(_, uid)| strings.get(uid.1.index()) == eid);
+            return same.next().map(|(i, (ty, _))| (i, ty));
+        }
+        let mut found_type = TypeId(0);
+        let found = self.index.find(hash.both(), |i| {
+            let Some((other, id)) = self.get(i as usize) else {
+                return false;
+            };
+            found_type = other;
+            strings.bytes(id.index()) == eid.as_bytes()
+                && strings.bytes(other.index()) == ty.as_bytes()
+        });
+        found.map(|i| (i as usize, found_type))
+    }
+
+    /// Adds a uid that is not there yet.
+    pub(super) fn add(
+        &mut self,
+        seed: &RandomState,
+        strings: &Strings,
+        hash: UidHash,
+        (ty, eid): (TypeId, StrId),
+    ) -> Result<usize, CapacityError> {
+        let new = next_entity(self.len())?;
+        let text = plain_text(strings.get(ty.index()), strings.get(eid.index()));
+        let plain = if text.is_some() { PLAIN } else { 0 };
+        self.uids
+            .push(plain | u64::from(ty.0) << 32 | u64::from(eid.0));
+        self.index.insert(hash.both(), new as u32);
+        if let Some(text) = text {
+            self.by_text.insert(hash_text(seed, &text), new as u32);
+        }
+        Ok(new)
+    }
+
+    /// What the table takes.
+    pub(super) fn memory(&self) -> TableMemory {
+        self.uids.memory() + self.index.memory() + self.by_text.memory()
+    }
+
+    /// Writes all uids: how many there are, and each with the ids of its id and its type.
+    pub(super) fn save(&self, out: &mut Output) {
+        out.count(self.len());
+        for (ty, eid) in (0..self.len()).filter_map(|index| self.get(index)) {
+            out.number(eid.0);
+            out.number(ty.0);
+        }
+    }
+
+    /// Reads what [`save`](Self::save) wrote, and does not [index](Self::index) it.
+    pub(super) fn load(input: &mut Input<'_>, strings: &Strings) -> Result<Self, Invalid> {
+        let count = input.count(8)?;
+        if count > MAX_IDS {
+            return Err(Invalid("there are too many entity uids"));
+        }
+        let words = input.words(count)?;
+        let known = |id: u64| id < strings.len() as u64;
+        let mut valid = true;
+        let uids = words.iter().map(|word| {
+            let word = u64::from_le_bytes(*word);
+            let (ty, eid, plain) = unpack(word);
+            valid &= !plain && known(word >> 32) && known(u64::from(eid.0));
+            match is_plain(strings.get(ty.index()), strings.get(eid.index())) {
+                true => word | PLAIN,
+                false => word,
+            }
+        });
+        let uids = Words::of(count, uids);
+        match valid {
+            true => Ok(Self {
+                uids,
+                ..Self::default()
+            }),
+            false => Err(Invalid("an entity uid refers to no string")),
+        }
+    }
+
+    /// Indexes uids that were read; `hashes` are those of the strings.
+    pub(super) fn index(
+        &mut self,
+        seed: &RandomState,
+        strings: &Strings,
+        hashes: &[u64],
+    ) -> Result<(), Invalid> {
+        let twice = Invalid("an entity uid is there twice");
+        let all = || (0..self.len() as u32).filter_map(|i| Some((i, self.uids.get(i as usize)?)));
+        let hash = |string: usize| hashes.get(string).copied().unwrap_or(0);
+        let by_strings = all().map(|(i, word)| {
+            let (ty, eid, _) = unpack(word);
+            let uid = UidHash {
+                ty: hash(ty.index()),
+                eid: hash(eid.index()),
+            };
+            (uid.both(), i)
+        });
+        let same = |a: u32, b: u32| self.get(a as usize) == self.get(b as usize);
+        let index = Index::of(self.len(), by_strings, same).ok_or(twice)?;
+        let mut text = String::new();
+        let plain = all().map(|(i, word)| (i, unpack(word)));
+        let by_text = plain.filter(|(_, (_, _, plain))| *plain);
+        let by_text = by_text.map(|(i, (ty, eid, _))| {
+            text.clear();
+            text.push_str(strings.get(ty.index()));
+            text.push_str("::\"");
+            text.push_str(strings.get(eid.index()));
+            text.push('"');
+            (hash_text(seed, &text), i)
+        });
+        // Different uids that are plain have different texts.
+        let by_text = Index::of(self.len(), by_text, |_, _| false).ok_or(twice)?;
+        (self.index, self.by_text) = (index, by_text);
+        Ok(())
+    }
+}

@@ -1,0 +1,234 @@
+//! The uids of a document, to tell which of them were met before.
+//!
+//! A document of a million entities names millions of uids at random, and each look-up waits for
+//! memory. The interner's tables are made to be kept, and a look-up there goes through several of
+//! them; this one lasts as long as the document, so it can lean on the document's own text and take
+//! one place in a table and one in the text.
+
+use crate::values::{GlobalSink, ValueSink};
+use cedarjit_ir::heap::IpWords;
+use cedarjit_ir::ids::{EntityId, ShapeId, StrId, TypeId};
+use cedarjit_ir::interner::{CapacityError, Interner};
+use cedarjit_ir::value::Value;
+use foldhash::quality::RandomState;
+use std::hash::BuildHasher;
+
+/// How many types are told apart; entities of further types are looked up in the interner.
+const MAX_TYPES: usize = 64;
+
+/// A uid that was met before.
+#[derive(Clone, Copy)]
+struct Known {
+    hash: u32,
+    id: EntityId,
+    /// Where the text has the id, up to a quotation mark.
+    at: u32,
+    /// One more than the type's position; 0 in a free place.
+    ty: u32,
+}
+
+const FREE: Known = Known {
+    hash: 0,
+    id: EntityId(0),
+    at: 0,
+    ty: 0,
+};
+
+/// The uids that a document names, and their ids.
+pub(super) struct Names<'t> {
+    text: &'t str,
+    /// Open addressing by the hash; a power of two, and never more than half full.
+    places: Vec<Known>,
+    taken: usize,
+    types: Vec<(String, TypeId)>,
+    seed: RandomState,
+}
+
+impl<'t> Names<'t> {
+    pub(super) fn new(text: &'t str) -> Self {
+        Self {
+            text,
+            places: vec![FREE; 64],
+            taken: 0,
+            types: Vec::new(),
+            seed: RandomState::default(),
+        }
+    }
+
+    /// The ids of an entity and of its type, interned if they are new.
+    ///
+    /// # Errors
+    /// When a table of the interner is full.
+    pub(super) fn entity(
+        &mut self,
+        interner: &mut Interner,
+        ty: &str,
+        eid: &str,
+    ) -> Result<(EntityId, TypeId), CapacityError> {
+        let (number, type_id) = self.entity_type(interner, ty)?;
+        let Some(at) = self.offset(eid).filter(|_| number > 0) else {
+            return Ok((interner.intern_entity(ty, eid)?, type_id));
+        };
+        let hash = self.seed.hash_one((number, eid)) as u32;
+        let mut place = hash as usize;
+        loop {
+            place &= self.places.len() - 1;
+            match self.places.get(place) {
+                Some(known) if known.ty == 0 => break,
+                Some(known)
+                    if (known.hash, known.ty) == (hash, number) && self.has(known.at, eid) =>
+                {
+                    return Ok((known.id, type_id));
+                }
+                _ => place += 1,
+            }
+        }
+        let id = interner.intern_entity(ty, eid)?;
+        let ty = number;
+        if let Some(free) = self.places.get_mut(place) {
+            *free = Known { hash, id, at, ty };
+        }
+        self.taken += 1;
+        if self.taken * 2 > self.places.len() {
+            self.grow();
+        }
+        Ok((id, type_id))
+    }
+
+    /// A number for a type, 0 for one of too many, and its id.
+    fn entity_type(
+        &mut self,
+        interner: &mut Interner,
+        ty: &str,
+    ) -> Result<(u32, TypeId), CapacityError> {
+        for (number, (name, id)) in (1..).zip(&self.types) {
+            if name == ty {
+                return Ok((number, *id));
+            }
+        }
+        let id = TypeId::of_name(interner.intern_str(ty)?);
+        if self.types.len() == MAX_TYPES {
+            return Ok((0, id));
+        }
+        self.types.push((ty.to_owned(), id));
+        Ok((self.types.len() as u32, id))
+    }
+
+    /// Where the text has this very string; `None` if it is a copy, since it has escapes there.
+    fn offset(&self, eid: &str) -> Option<u32> {
+        let at = (eid.as_ptr() as usize).checked_sub(self.text.as_ptr() as usize)?;
+        let at = u32::try_from(at).ok()?;
+        self.has(at, eid).then_some(at)
+    }
+
+    /// Whether the text has this string there, up to a quotation mark.
+    #[inline]
+    fn has(&self, at: u32, eid: &str) -> bool {
+        let rest = self.text.as_bytes().get(at as usize..).unwrap_or_default();
+        rest.get(eid.len()) == Some(&b'"') && rest.starts_with(eid.as_bytes())
+    }
+
+    #[cold]
+    fn grow(&mut self) {
+        let larger = vec![FREE; self.places.len() * 2];
+        let smaller = std::mem::replace(&mut self.places, larger);
+        for known in smaller.into_iter().filter(|known| known.ty > 0) {
+            let mut place = known.hash as usize;
+            loop {
+                place &= self.places.len() - 1;
+                match self.places.get_mut(place) {
+                    Some(free) if free.ty == 0 => {
+                        *free = known;
+                        break;
+                    }
+                    _ => place += 1,
+                }
+            }
+        }
+    }
+}
+
+/// Where the values of a document's entities go.
+pub(super) struct NamingSink<'a, 't> {
+    pub(super) global: GlobalSink<'a>,
+    pub(super) names: &'a mut Names<'t>,
+}
+
+impl NamingSink<'_, '_> {
+    /// The ids of an entity and of its type.
+    ///
+    /// # Errors
+    /// When a table is full.
+    pub(super) fn typed_entity(
+        &mut self,
+        ty: &str,
+        eid: &str,
+    ) -> Result<(EntityId, TypeId), CapacityError> {
+        self.names.entity(self.global.interner, ty, eid)
+    }
+}
+
+impl ValueSink for NamingSink<'_, '_> {
+    fn string(&mut self, text: &str) -> Result<StrId, CapacityError> {
+        self.global.string(text)
+    }
+
+    fn entity(&mut self, ty: &str, eid: &str) -> Result<EntityId, CapacityError> {
+        Ok(self.typed_entity(ty, eid)?.0)
+    }
+
+    fn shape(&mut self, names: &[StrId]) -> Result<ShapeId, CapacityError> {
+        self.global.shape(names)
+    }
+
+    fn set(&mut self, elements: &mut Vec<Value>) -> Result<Value, CapacityError> {
+        self.global.set(elements)
+    }
+
+    fn record(&mut self, shape: ShapeId, values: &[Value]) -> Result<Value, CapacityError> {
+        self.global.record(shape, values)
+    }
+
+    fn ip(&mut self, ip: IpWords) -> Result<Value, CapacityError> {
+        self.global.ip(ip)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn uids_have_the_ids_of_the_interner() {
+        let ids: Vec<String> = (0..5000).map(|i| format!("\"{}\"", i % 1500)).collect();
+        let text = ids.join(",");
+        let mut interner = Interner::new();
+        let mut names = Names::new(&text);
+        let mut at = 0;
+        for (i, quoted) in ids.iter().enumerate() {
+            let eid = &text[at + 1..at + quoted.len() - 1];
+            at += quoted.len() + 1;
+            // More types than are told apart, and copies of ids.
+            let ty = format!("T{}", i % 100);
+            let copy = eid.to_owned();
+            let known = names.entity(&mut interner, &ty, eid).unwrap();
+            assert_eq!(names.entity(&mut interner, &ty, &copy), Ok(known));
+            assert_eq!(interner.find_uid(&ty, eid).ok(), Some(known));
+        }
+        // 1,500 and 100 have 1,500 as their least common multiple.
+        assert_eq!(interner.entity_count(), 1500);
+        assert!(names.places.len() >= 1500);
+    }
+
+    #[test]
+    fn ids_that_begin_alike_are_told_apart() {
+        let text = r#""ab","abc","","a""#;
+        let mut interner = Interner::new();
+        let mut names = Names::new(text);
+        for eid in [&text[1..3], &text[6..9], &text[12..12], &text[15..16]] {
+            let (id, _) = names.entity(&mut interner, "T", eid).unwrap();
+            assert_eq!(interner.find_entity("T", eid), Some(id));
+        }
+        assert_eq!((interner.entity_count(), names.taken), (4, 4));
+    }
+}

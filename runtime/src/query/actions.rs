@@ -1,0 +1,117 @@
+//! Which actions a principal may do on a resource.
+
+use crate::bind::Binder;
+use crate::evaluate::Scratch;
+use crate::request::{EntityHandle, RequestError, RequestPart, Uid, cedar_uid, read_context_text};
+use crate::snapshot::Snapshot;
+use cedar_policy::Decision;
+use std::sync::Arc;
+
+/// The actions that a principal may do on a resource.
+///
+/// An iterator in ascending order of the snapshot's ids, as [`Allowed`](super::Allowed). Candidates
+/// are the actions that the schema declares and those that policies or entities have mentioned since
+/// the entities were loaded. Each is a request of its own, since its context may be another; actions
+/// with which the request is refused are not listed.
+#[derive(Debug)]
+pub struct AllowedActions {
+    binder: Binder,
+    scratch: Scratch,
+    principal: Box<str>,
+    resource: Box<str>,
+    context: Box<str>,
+    validate: bool,
+    /// The place of the next candidate.
+    next: usize,
+}
+
+impl Snapshot {
+    /// Which actions this principal may do on this resource in this context.
+    ///
+    /// Uids are texts in Cedar's syntax or handles, the context is JSON. With a schema the context is
+    /// read for each action by the types that this declares; if `validate` is set, only actions are
+    /// listed whose request fits the schema.
+    ///
+    /// ```
+    /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// use cedarjit::Engine;
+    ///
+    /// let engine = Engine::builder()
+    ///     .policies_str(r#"
+    ///         permit (principal, action in [Action::"view", Action::"edit"], resource);
+    ///         forbid (principal, action == Action::"edit", resource) unless { context.mfa };
+    ///     "#)
+    ///     .build()?;
+    /// let snapshot = engine.snapshot();
+    /// let (ann, plan) = (r#"User::"ann""#, r#"Doc::"plan""#);
+    /// let allowed = snapshot.allowed_actions(ann, plan, r#"{"mfa": false}"#, true)?;
+    /// let allowed: Vec<String> = allowed.filter_map(|id| snapshot.uid_text(id)).collect();
+    /// assert_eq!(allowed, [r#"Action::"view""#]);
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    /// When a uid cannot be read, or the context is not a context for any action.
+    pub fn allowed_actions<'u>(
+        self: &Arc<Self>,
+        principal: impl Into<Uid<'u>>,
+        resource: impl Into<Uid<'u>>,
+        context: &str,
+        validate: bool,
+    ) -> Result<AllowedActions, RequestError> {
+        let interner = &self.interner;
+        let principal = cedar_uid(RequestPart::Principal, principal.into(), interner)?;
+        let resource = cedar_uid(RequestPart::Resource, resource.into(), interner)?;
+        // Without a schema nothing depends on the action; it takes one to ask.
+        read_context_text(&principal, context, None)?;
+        Ok(AllowedActions {
+            binder: Binder::new(Arc::clone(self)),
+            scratch: Scratch::default(),
+            principal: principal.to_string().into(),
+            resource: resource.to_string().into(),
+            context: context.into(),
+            validate,
+            next: 0,
+        })
+    }
+}
+
+impl AllowedActions {
+    /// Goes on behind this action, whether it is allowed or not.
+    ///
+    /// # Errors
+    /// When the handle belongs elsewhere; nothing has changed then.
+    pub fn after(&mut self, action: EntityHandle) -> Result<(), RequestError> {
+        let snapshot = self.binder.snapshot();
+        let id = action.id(&snapshot.interner);
+        let id = id.ok_or(RequestError::Handle(RequestPart::Action))?;
+        self.next = (snapshot.known_actions()).partition_point(|known| *known <= id);
+        Ok(())
+    }
+
+    /// Whether the action is allowed; not if the request with it is refused.
+    fn is_allowed(&mut self, action: EntityHandle) -> bool {
+        let (principal, resource) = (self.principal.to_string(), self.resource.to_string());
+        let bound = self
+            .binder
+            .bind(&principal, action, &resource, &self.context, self.validate);
+        bound.is_ok_and(|request| request.decide(&mut self.scratch) == Decision::Allow)
+    }
+}
+
+impl Iterator for AllowedActions {
+    type Item = EntityHandle;
+
+    fn next(&mut self) -> Option<EntityHandle> {
+        loop {
+            let snapshot = self.binder.snapshot();
+            let id = snapshot.known_actions().get(self.next)?;
+            let action = EntityHandle::new(*id, &snapshot.interner);
+            self.next += 1;
+            if self.is_allowed(action) {
+                return Some(action);
+            }
+        }
+    }
+}

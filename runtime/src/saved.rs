@@ -1,0 +1,340 @@
+//! Files of saved engines: what an engine holds, but its code.
+//!
+//! A file is a few sections, each with its length and a checksum. Tables are read again in
+//! milliseconds where texts would take seconds; what is read is checked as if somebody had made it to
+//! do harm, since compiled code relies on it. `docs/saved.md` says what is in the sections.
+
+mod policies;
+
+use crate::engine::BuildError;
+use crate::snapshot::{EngineSchema, Snapshot};
+use crate::store::{Store, StoreTables};
+use cedar_policy::{EntityTypeName, PolicySet};
+use cedarjit_frontend::load::{LoadedPolicies, ParseError, SchemaFormat, load_schema};
+use cedarjit_ir::ids::EntityId;
+use cedarjit_ir::interner::{Interner, Unindexed};
+use cedarjit_ir::saved::{Input, Invalid, Output};
+use crc32fast::Hasher;
+use std::io::{self, Write};
+use std::thread;
+
+/// What a file begins with.
+const MAGIC: &[u8; 8] = b"cedarjit";
+
+/// The version of the format that is written, and the only one that is read.
+const VERSION: u32 = 1;
+
+/// A file with fewer entities is read by one thread.
+const THREADED: usize = 10_000;
+
+/// The parts of a file, in their order.
+const PARTS: [&str; 9] = [
+    "strings",
+    "uids",
+    "shapes",
+    "values",
+    "hierarchy",
+    "entities",
+    "tags",
+    "policies",
+    "schema",
+];
+
+/// Why an engine could not be saved.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum SaveError {
+    /// The bytes could not be written.
+    #[error("failed to write the saved engine")]
+    Write(#[from] io::Error),
+    /// The schema was given as a value, and cedar-policy does not write it.
+    #[error(
+        "an engine whose schema was given as a value cannot be saved: give the schema as text, with \
+         `schema_str` or `schema_json`"
+    )]
+    SchemaValue,
+    /// Neither as text nor as JSON does a policy read as what it is.
+    #[error(
+        "the policy `{id}` cannot be saved: neither its text nor its JSON form reads as the same"
+    )]
+    Policy {
+        /// The id of the policy or template.
+        id: String,
+    },
+    /// A value nests so deep that it would not be read again.
+    #[error("an attribute or tag cannot be saved: {0}")]
+    Values(Invalid),
+}
+
+/// Why a saved engine could not be loaded.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum SavedError {
+    /// The bytes are something else.
+    #[error("this is not a saved engine")]
+    NotSaved,
+    /// The file was written by another version.
+    #[error(
+        "the saved engine has version {found} of the format, this program reads version {VERSION}: \
+         save it again from its policies and entities"
+    )]
+    Version {
+        /// The version of the file.
+        found: u32,
+    },
+    /// The bytes end before the file does.
+    #[error("the saved engine is cut off in its {part}")]
+    CutOff {
+        /// Where it ends.
+        part: &'static str,
+    },
+    /// Something follows the file.
+    #[error("{bytes} bytes follow the saved engine")]
+    Trailing {
+        /// How much.
+        bytes: usize,
+    },
+    /// The bytes were changed.
+    #[error("the saved engine is damaged in its {part}")]
+    Damaged {
+        /// Where.
+        part: &'static str,
+    },
+    /// The bytes are as they were written, but by nothing that saves engines.
+    #[error("the saved engine is not valid in its {part}: {problem}")]
+    Invalid {
+        /// Where.
+        part: &'static str,
+        /// What is wrong.
+        problem: Invalid,
+    },
+    /// The builder has policies, links, entities or a schema of its own.
+    #[error("a saved engine has its own policies, entities and schema, and takes no others")]
+    Sources,
+    /// A policy or the schema cannot be read.
+    #[error(transparent)]
+    Parse(#[from] Box<ParseError>),
+    /// The engine could not be built of what was read.
+    #[error(transparent)]
+    Build(#[from] BuildError),
+}
+
+fn invalid(part: &'static str) -> impl Fn(Invalid) -> SavedError {
+    move |problem| SavedError::Invalid { part, problem }
+}
+
+/// What a file was read to.
+pub(crate) struct Saved {
+    pub(crate) interner: Interner,
+    pub(crate) store: Store,
+    /// Templates and static policies.
+    pub(crate) policies: PolicySet,
+    pub(crate) loaded: LoadedPolicies,
+    pub(crate) schema: Option<EngineSchema>,
+}
+
+/// The policies of an engine, to be [written](write) with the rest.
+pub(crate) fn policies(set: &PolicySet, snapshot: &Snapshot) -> Result<Output, SaveError> {
+    policies::save(set, &snapshot.loaded())
+}
+
+/// Writes an engine's state, whose policies are these.
+pub(crate) fn write(
+    snapshot: &Snapshot,
+    policies: &Output,
+    mut sink: impl Write,
+) -> Result<(), SaveError> {
+    let (interner, store) = (&snapshot.interner, &snapshot.store);
+    let schema = schema_bytes(snapshot.schema.as_deref())?;
+    (store.heap())
+        .check(
+            store.shapes(),
+            interner.str_count(),
+            interner.entity_count(),
+        )
+        .map_err(SaveError::Values)?;
+    sink.write_all(MAGIC)?;
+    sink.write_all(&VERSION.to_le_bytes())?;
+    sink.write_all(&(PARTS.len() as u32).to_le_bytes())?;
+    let (mut strings, mut uids) = (Output::default(), Output::default());
+    interner.save(&mut strings, &mut uids);
+    let mut tables = StoreTables::default();
+    store.save(&mut tables);
+    let parts = [
+        &strings,
+        &uids,
+        &tables.shapes,
+        &tables.values,
+        &tables.hierarchy,
+        &tables.entities,
+        &tables.tags,
+        policies,
+        &schema,
+    ];
+    for (number, part) in (0_u32..).zip(parts) {
+        let body = part.as_bytes();
+        let length = body.len() as u64;
+        sink.write_all(&number.to_le_bytes())?;
+        sink.write_all(&checksum(number, length, body).to_le_bytes())?;
+        sink.write_all(&length.to_le_bytes())?;
+        sink.write_all(body)?;
+    }
+    Ok(sink.flush()?)
+}
+
+fn checksum(number: u32, length: u64, body: &[u8]) -> u32 {
+    let mut hasher = Hasher::new();
+    hasher.update(&number.to_le_bytes());
+    hasher.update(&length.to_le_bytes());
+    hasher.update(body);
+    hasher.finalize()
+}
+
+/// The sections of a file, whole and undamaged.
+fn sections(file: &[u8]) -> Result<[Input<'_>; PARTS.len()], SavedError> {
+    let mut input = Input::new(file);
+    if input.bytes(MAGIC.len()) != Ok(MAGIC) {
+        return Err(SavedError::NotSaved);
+    }
+    let cut = |part| move |_| SavedError::CutOff { part };
+    let found = input.number().map_err(cut("head"))?;
+    if found != VERSION {
+        return Err(SavedError::Version { found });
+    }
+    if input.number().map_err(cut("head"))? != PARTS.len() as u32 {
+        return Err(SavedError::Damaged { part: "head" });
+    }
+    let mut found = [Input::new(&[]); PARTS.len()];
+    for ((number, part), place) in (0_u32..).zip(PARTS).zip(&mut found) {
+        let told = input.number().map_err(cut(part))?;
+        let sum = input.number().map_err(cut(part))?;
+        let length = input.word().map_err(cut(part))?;
+        let body = usize::try_from(length).map_err(|_| SavedError::CutOff { part })?;
+        let body = input.bytes(body).map_err(cut(part))?;
+        if told != number || sum != checksum(number, length, body) {
+            return Err(SavedError::Damaged { part });
+        }
+        *place = Input::new(body);
+    }
+    match input.remaining() {
+        0 => Ok(found),
+        bytes => Err(SavedError::Trailing { bytes }),
+    }
+}
+
+/// Reads a file.
+pub(crate) fn read(file: &[u8]) -> Result<Saved, SavedError> {
+    let sections = sections(file)?;
+    let [
+        mut strings,
+        mut uids,
+        shapes,
+        values,
+        hierarchy,
+        entities,
+        tags,
+        policies,
+        schema,
+    ] = sections;
+    let unindexed = Interner::load(&mut strings, &mut uids).map_err(invalid("strings or uids"))?;
+    strings.end().map_err(invalid("strings"))?;
+    uids.end().map_err(invalid("uids"))?;
+    check_types(unindexed.interner()).map_err(invalid("uids"))?;
+    let tables = StoreTables {
+        shapes,
+        values,
+        hierarchy,
+        entities,
+        tags,
+    };
+    let (interner, store) = index(unindexed, tables);
+    let mut interner = interner.map_err(invalid("strings or uids"))?;
+    let store = store.map_err(invalid("entities"))?;
+    let schema = read_schema(schema)?;
+    let (policies, loaded) = policies::load(policies, &mut interner)?;
+    Ok(Saved {
+        interner,
+        store,
+        policies,
+        loaded,
+        schema,
+    })
+}
+
+type Indexed = (Result<Interner, Invalid>, Result<Store, Invalid>);
+
+/// Indexes the interner and reads the entities, at the same time if there are many.
+fn index(unindexed: Unindexed, tables: StoreTables<Input<'_>>) -> Indexed {
+    let names = unindexed.interner().clone();
+    if names.entity_count() < THREADED {
+        return (unindexed.index(), Store::load(tables, &names));
+    }
+    thread::scope(|scope| {
+        let copy = unindexed.clone();
+        let other = thread::Builder::new().spawn_scoped(scope, || copy.index());
+        let store = Store::load(tables, &names);
+        let interner = match other.map(thread::ScopedJoinHandle::join) {
+            Ok(Ok(interner)) => interner,
+            // There was no thread to be had.
+            _ => unindexed.index(),
+        };
+        (interner, store)
+    })
+}
+
+/// Checks that the types of all uids are names as cedar-policy writes them.
+fn check_types(interner: &Interner) -> Result<(), Invalid> {
+    let mut seen = vec![false; interner.str_count()];
+    let ids = (0..interner.entity_count()).map(EntityId::from_index);
+    for ty in ids.filter_map(|id| Some(interner.entity(id)?.0)) {
+        let Some(seen) = seen.get_mut(ty.index()).filter(|seen| !**seen) else {
+            continue;
+        };
+        *seen = true;
+        let text = interner.str(ty.name());
+        // What has other characters is none, whatever a parser would do with it.
+        let usual = |b: u8| b.is_ascii_alphanumeric() || b == b'_' || b == b':';
+        let name = || text.parse::<EntityTypeName>().ok();
+        let name = text.bytes().all(usual).then(name).flatten();
+        if name.is_none_or(|name| name.to_string() != text) {
+            return Err(Invalid("the type of an entity is not a name"));
+        }
+    }
+    Ok(())
+}
+
+fn schema_bytes(schema: Option<&EngineSchema>) -> Result<Output, SaveError> {
+    let mut out = Output::default();
+    if let Some(schema) = schema {
+        let (text, format) = schema.source.as_ref().ok_or(SaveError::SchemaValue)?;
+        out.number(match format {
+            SchemaFormat::Cedar => 1,
+            SchemaFormat::Json => 2,
+        });
+        out.text(text);
+    } else {
+        out.number(0);
+    }
+    Ok(out)
+}
+
+fn read_schema(mut input: Input<'_>) -> Result<Option<EngineSchema>, SavedError> {
+    let part = "schema";
+    let format = match input.number().map_err(invalid(part))? {
+        0 => {
+            input.end().map_err(invalid(part))?;
+            return Ok(None);
+        }
+        1 => SchemaFormat::Cedar,
+        2 => SchemaFormat::Json,
+        _ => return Err(invalid(part)(Invalid("it is in no known form"))),
+    };
+    let text = input.text().map_err(invalid(part))?;
+    input.end().map_err(invalid(part))?;
+    let loaded = load_schema(text, format, part).map_err(Box::new)?;
+    Ok(Some(EngineSchema {
+        schema: loaded.schema,
+        facts: Some(loaded.facts),
+        source: Some((text.to_owned(), format)),
+    }))
+}

@@ -1,0 +1,348 @@
+//! Engines that are saved and loaded again, and bytes that no engine saved.
+
+use cedar_policy::{EntityUid, Request};
+use cedarjit::{CompileMode, Engine, EngineBuilder, JitMode, SaveError, SavedError};
+use serde_json::json;
+
+const SCHEMA: &str = r#"
+entity Team in [Team];
+entity User in [Team] {
+    age: Long, langs: Set<String>, at: { ip: ipaddr, since: datetime }, boss?: User,
+    rooms: Set<{ n: Long, doors: Set<Long> }>, share: decimal, on: Bool, pause: duration,
+} tags Set<Team>;
+entity Doc in [Team] { owner: User };
+action view, edit appliesTo { principal: User, resource: Doc, context: { n: Long } };
+"#;
+
+const POLICIES: &str = r#"
+@id("core")
+permit (principal in Team::"core", action == Action::"view", resource)
+    when { principal.age > 40 && principal.langs.contains("de") };
+@id("room")
+permit (principal, action, resource)
+    when { principal.rooms.contains({n: 1, doors: [1, 2, 3, 4, 5, 6, 7, 8, 9]}) };
+@id("own")
+permit (principal, action, resource == Doc::"plan")
+    when { principal has boss && resource.owner == principal.boss };
+@id("far")
+forbid (principal, action, resource)
+    when { principal.at.ip.isInRange(ip("10.0.0.0/8")) && context.n > 5 };
+@id("tag")
+forbid (principal, action, resource)
+    when { principal.hasTag("x") && Team::"core" in principal.getTag("x") };
+@id("fails")
+permit (principal, action, resource) when { principal.age * 9223372036854775807 > context.n };
+@id("link")
+permit (principal == ?principal, action, resource in ?resource);
+"#;
+
+const LINKS: &str = r#"[
+{"template_id": "link", "link_id": "l1", "args": {"?principal": "User::\"bob\"", "?resource": "Team::\"core\""}},
+{"template_id": "link", "link_id": "l0", "args": {"?principal": "User::\"ann\"", "?resource": "Doc::\"plan\""}}
+]"#;
+
+fn entities() -> String {
+    let uid = |ty: &str, id: &str| json!({"type": ty, "id": id});
+    let extension = |name: &str, arg: &str| json!({"__extn": {"fn": name, "arg": arg}});
+    let user = |id: &str, age: i64, parents: &[&str], ip: &str| {
+        let team = |id: &&str| uid("Team", id);
+        json!({
+            "uid": uid("User", id),
+            "attrs": {
+                "age": age, "langs": ["de", "en", id], "on": age > 40,
+                "at": {"ip": extension("ip", ip), "since": extension("datetime", "2024-05-01")},
+                "boss": {"__entity": uid("User", "ann")},
+                "rooms": [{"n": age % 2, "doors": [1, 2, 3, 4, 5, 6, 7, 8, 9]}, {"n": 7, "doors": []}],
+                "share": extension("decimal", "0.25"), "pause": extension("duration", "1h"),
+            },
+            "tags": {"x": [{"__entity": uid("Team", "all")}], "y z": []},
+            "parents": parents.iter().map(team).collect::<Vec<_>>(),
+        })
+    };
+    let mut all = vec![
+        user("ann", 41, &["core", "it"], "10.1.2.3"),
+        user("bob", 30, &["it"], "::1/64"),
+        user("eve", 77, &["core", "it"], "192.168.0.1/24"),
+        json!({"uid": uid("Doc", "plan"), "attrs": {"owner": {"__entity": uid("User", "ann")}},
+            "parents": [uid("Team", "core")]}),
+        json!({"uid": uid("Team", "core"), "attrs": {}, "parents": [uid("Team", "all")]}),
+        json!({"uid": uid("Team", "it"), "attrs": {}, "parents": [uid("Team", "all")]}),
+    ];
+    // More ancestors than a bucket holds.
+    for i in 0..12 {
+        let parent = format!("t{}", i + 1);
+        all.push(json!({"uid": uid("Team", &format!("t{i}")), "attrs": {},
+            "parents": [uid("Team", &parent)]}));
+    }
+    json!(all).to_string()
+}
+
+fn builder() -> EngineBuilder {
+    Engine::builder()
+        .schema_str(SCHEMA)
+        .policies_str(POLICIES)
+        .links_json(LINKS)
+        .entities_json(entities())
+}
+
+fn file(engine: &Engine) -> Vec<u8> {
+    let mut file = Vec::new();
+    engine.save(&mut file).unwrap();
+    file
+}
+
+fn uid(text: &str) -> EntityUid {
+    text.parse().unwrap()
+}
+
+/// What an engine says to a few requests.
+fn answers(engine: &Engine) -> Vec<String> {
+    let users = ["ann", "bob", "eve", "nobody", "é"];
+    let mut answers = Vec::new();
+    let snapshot = engine.snapshot();
+    for user in users {
+        for (action, doc) in [("view", "plan"), ("edit", "plan"), ("view", "none")] {
+            for n in [0, 9] {
+                let uids = [
+                    format!("User::\"{user}\""),
+                    format!("Action::\"{action}\""),
+                    format!("Doc::\"{doc}\""),
+                ];
+                let bound =
+                    snapshot.bind_json(&uids[0], &uids[1], &uids[2], &json!({ "n": n }), false);
+                let Ok(bound) = bound else {
+                    answers.push(format!("{bound:?}"));
+                    continue;
+                };
+                let request = Request::new(
+                    uid(&uids[0]),
+                    uid(&uids[1]),
+                    uid(&uids[2]),
+                    cedar_policy::Context::from_json_value(json!({ "n": n }), None).unwrap(),
+                    None,
+                )
+                .unwrap();
+                let response = engine.is_authorized(&request);
+                let response = cedar_policy::Response::from(&response);
+                let mut reasons: Vec<_> = response.diagnostics().reason().collect();
+                reasons.sort();
+                let mut errors: Vec<_> =
+                    (response.diagnostics().errors().map(ToString::to_string)).collect();
+                errors.sort();
+                let interpreted = bound
+                    .interpret(&mut cedarjit::Scratch::default())
+                    .decision();
+                answers.push(format!(
+                    "{:?} {reasons:?} {errors:?} {interpreted:?}",
+                    response.decision()
+                ));
+            }
+        }
+    }
+    answers
+}
+
+#[test]
+fn a_loaded_engine_answers_and_is_saved_as_the_one_before() {
+    let engine = builder().build().unwrap();
+    let bytes = file(&engine);
+    let loaded = Engine::load(&bytes).unwrap();
+    assert_eq!(answers(&loaded), answers(&engine));
+    assert_eq!(loaded.stats().entities, engine.stats().entities);
+    assert!(file(&loaded) == bytes, "the same state has the same bytes");
+    assert!(file(&builder().build().unwrap()) == bytes, "made anew too");
+    let interpreted = Engine::builder().jit(JitMode::Off).load(&bytes).unwrap();
+    assert_eq!(answers(&interpreted), answers(&engine));
+}
+
+#[test]
+fn a_loaded_engine_can_be_changed() {
+    let engines = [builder().build().unwrap(), {
+        let engine = builder().build().unwrap();
+        Engine::load(&file(&engine)).unwrap()
+    }];
+    for engine in &engines {
+        let core = uid("Team::\"core\"");
+        engine
+            .update(|tx| {
+                tx.remove_entity(&core)?;
+                tx.upsert_entity(cedar_policy::Entity::new_no_attrs(
+                    uid("Team::\"new\""),
+                    [uid("Team::\"all\"")].into(),
+                ))
+            })
+            .unwrap();
+        engine
+            .remove_policy(cedar_policy::PolicyId::new("l1"))
+            .unwrap();
+        engine
+            .add_policy(
+                cedar_policy::Policy::parse(None, "forbid(principal, action, resource);").unwrap(),
+            )
+            .unwrap();
+    }
+    let [built, loaded] = engines;
+    assert_eq!(answers(&built), answers(&loaded));
+    let again = Engine::load(&file(&loaded)).unwrap();
+    assert_eq!(answers(&again), answers(&built));
+}
+
+#[test]
+fn what_was_not_built_of_text_is_saved_or_refused_clearly() {
+    let schema: cedar_policy::Schema = SCHEMA.parse().unwrap();
+    let engine = Engine::builder().schema(&schema).build().unwrap();
+    let refused = engine.save(std::io::sink()).unwrap_err();
+    assert!(matches!(refused, SaveError::SchemaValue));
+    assert!(refused.to_string().contains("schema_str"));
+    let empty = file(&Engine::builder().build().unwrap());
+    assert_eq!(Engine::load(&empty).unwrap().stats().entities, 0);
+    let refused = builder().load(&empty).unwrap_err();
+    assert!(matches!(refused, SavedError::Sources));
+    // A policy that only its JSON form says: its annotations and id are kept as well.
+    let json = json!({"staticPolicies": {"a\u{0}b": {
+        "effect": "permit", "principal": {"op": "All"}, "action": {"op": "All"},
+        "resource": {"op": "All"}, "annotations": {"x": "y"},
+        "conditions": [{"kind": "when", "body": {"ip": [{"Value": "1"}, {"Value": "2"}]}}],
+    }}, "templates": {}, "templateLinks": []});
+    if let Ok(engine) = Engine::builder().policies_json(json.to_string()).build() {
+        let loaded = Engine::load(&file(&engine)).unwrap();
+        assert_eq!(answers(&loaded), answers(&engine));
+    }
+}
+
+#[test]
+fn damaged_files_are_refused() {
+    let bytes = file(&builder().build().unwrap());
+    let load = |bytes: &[u8]| Engine::builder().jit(JitMode::Off).load(bytes);
+    for len in 0..bytes.len() {
+        assert!(load(&bytes[..len]).is_err(), "cut to {len}");
+    }
+    let mut changed = bytes.clone();
+    for (at, byte) in bytes.iter().enumerate() {
+        changed[at] ^= 1 << (at % 8);
+        assert!(load(&changed).is_err(), "byte {at}");
+        changed[at] = *byte;
+    }
+    changed.push(0);
+    let trailing = load(&changed).unwrap_err();
+    assert!(matches!(trailing, SavedError::Trailing { bytes: 1 }));
+    changed.pop();
+    changed[8] = 2;
+    let version = load(&changed).unwrap_err();
+    assert!(matches!(version, SavedError::Version { found: 2 }));
+    assert!(matches!(load(b"[]"), Err(SavedError::NotSaved)));
+    assert!(matches!(load(b""), Err(SavedError::NotSaved)));
+    let cut = load(&bytes[..bytes.len() - 1]).unwrap_err();
+    assert!(matches!(cut, SavedError::CutOff { part: "schema" }));
+}
+
+/// A small generator of numbers.
+struct Numbers(u64);
+
+impl Numbers {
+    fn below(&mut self, n: usize) -> usize {
+        self.0 = self
+            .0
+            .wrapping_mul(6364136223846793005)
+            .wrapping_add(1442695040888963407);
+        ((u128::from(self.0 >> 11) * n as u128) >> 53) as usize
+    }
+}
+
+/// The bodies of a file's sections.
+fn bodies(file: &[u8]) -> Vec<Vec<u8>> {
+    let mut rest = &file[16..];
+    let mut bodies = Vec::new();
+    while let Some((head, more)) = rest.split_at_checked(16) {
+        let len = u64::from_le_bytes(head[8..].try_into().unwrap()) as usize;
+        bodies.push(more[..len].to_vec());
+        rest = &more[len..];
+    }
+    bodies
+}
+
+/// The file that has these sections, with checksums that are right.
+fn joined(head: &[u8], bodies: &[Vec<u8>]) -> Vec<u8> {
+    let mut file = head[..16].to_vec();
+    for (number, body) in (0_u32..).zip(bodies) {
+        let mut hasher = crc32fast::Hasher::new();
+        hasher.update(&number.to_le_bytes());
+        hasher.update(&(body.len() as u64).to_le_bytes());
+        hasher.update(body);
+        file.extend(number.to_le_bytes());
+        file.extend(hasher.finalize().to_le_bytes());
+        file.extend((body.len() as u64).to_le_bytes());
+        file.extend(body);
+    }
+    file
+}
+
+/// Changes a section as somebody would who wants to do harm.
+fn spoil(body: &mut Vec<u8>, numbers: &mut Numbers) {
+    if body.is_empty() {
+        body.push(numbers.below(256) as u8);
+        return;
+    }
+    let at = numbers.below(body.len());
+    let word = (at & !3).min(body.len().saturating_sub(4));
+    let mut set = |value: u32| {
+        for (byte, new) in body.iter_mut().skip(word).zip(value.to_le_bytes()) {
+            *byte = new;
+        }
+    };
+    match numbers.below(8) {
+        0 => body[at] ^= 1 << numbers.below(8),
+        1 => body[at] = numbers.below(256) as u8,
+        2 => set(numbers.below(64) as u32),
+        3 => set(u32::MAX - numbers.below(3) as u32),
+        4 => set(1 << numbers.below(32)),
+        5 => body.truncate(at),
+        6 => {
+            let to = (word + 4 * (1 + numbers.below(4))).min(body.len());
+            body.drain(word..to);
+        }
+        _ => {
+            let from = 4 * numbers.below(body.len().div_ceil(4));
+            let part: Vec<u8> = body.iter().skip(from).take(4).copied().collect();
+            for (byte, new) in body.iter_mut().skip(word).zip(part) {
+                *byte = new;
+            }
+        }
+    }
+}
+
+/// Whatever a file says, loading and asking neither panic nor read what is not there.
+#[test]
+fn hostile_files_do_no_harm() {
+    let original = file(&builder().build().unwrap());
+    let sections = bodies(&original);
+    assert_eq!(joined(&original, &sections), original);
+    let rounds = std::env::var("CEDARJIT_HOSTILE").map_or(6_000, |n| n.parse().unwrap());
+    let mut numbers = Numbers(7);
+    let (mut loaded, mut refused) = (0, vec![0; sections.len()]);
+    for round in 0..rounds {
+        let mut spoiled = sections.clone();
+        let section = round % sections.len();
+        for _ in 0..1 + numbers.below(2) {
+            spoil(&mut spoiled[section], &mut numbers);
+        }
+        let bytes = joined(&original, &spoiled);
+        let engine = Engine::builder().jit(JitMode::Off).load(&bytes);
+        let Ok(engine) = engine else {
+            refused[section] += 1;
+            continue;
+        };
+        loaded += 1;
+        answers(&engine);
+        // Code takes milliseconds.
+        if loaded % 4 == 0 {
+            let compiled = Engine::builder().compile(CompileMode::Wait).load(&bytes);
+            let compiled = compiled.unwrap();
+            assert_eq!(answers(&compiled), answers(&engine), "round {round}");
+            assert!(!file(&compiled).is_empty());
+        }
+    }
+    println!("{loaded} of {rounds} were loaded, refused by section: {refused:?}");
+    assert!(loaded > rounds / 100, "{loaded}");
+    assert!(refused.iter().all(|n| *n > 0), "{refused:?}");
+}
