@@ -4,8 +4,10 @@
 //! of `&&` and `||` are flat). The interpreter walks it, so it shares no lowering or optimisation
 //! with compiled code.
 
+mod cedar;
 mod print;
 
+pub use cedar::AsCedar;
 pub use print::Printed;
 
 /// Operators and variables are the same in HIR and IR.

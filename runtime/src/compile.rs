@@ -18,7 +18,7 @@ use cedarjit_ir::ids::BodyId;
 use cedarjit_jit::{CompileError, Compiler, Function, Symbols, Unavailable};
 use std::ops::Range;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, OnceLock, PoisonError, Weak};
 use std::time::{Duration, Instant};
 
@@ -37,24 +37,41 @@ pub(crate) fn compiler() -> Result<&'static Compiler, Arc<Unavailable>> {
 
 /// Where a body's code is, once there is some.
 #[derive(Debug, Default)]
-pub(crate) struct CodeCell(OnceLock<Option<Function>>);
+pub(crate) struct CodeCell {
+    code: OnceLock<Option<Function>>,
+    /// Whether the code is not to be used any more.
+    demoted: AtomicBool,
+}
 
 impl CodeCell {
-    /// The code; `None` if the body is to be interpreted. One acquiring load.
+    /// The code; `None` if the body is to be interpreted. An acquiring load and a relaxed one.
     #[inline]
     pub(crate) fn get(&self) -> Option<&Function> {
-        self.0.get()?.as_ref()
+        let code = self.code.get()?.as_ref();
+        code.filter(|_| !self.is_demoted())
     }
 
     /// Whether it is not yet known if there will be code.
     pub(crate) fn is_pending(&self) -> bool {
-        self.0.get().is_none()
+        self.code.get().is_none()
+    }
+
+    /// Whether the body is interpreted since its code gave a wrong answer.
+    #[inline]
+    pub(crate) fn is_demoted(&self) -> bool {
+        self.demoted.load(Ordering::Relaxed)
+    }
+
+    /// Has the body interpreted from now on, wherever the cell is shared.
+    pub(crate) fn demote(&self) {
+        self.demoted.store(true, Ordering::Relaxed);
+        self.set(None);
     }
 
     /// Settles the matter, if nobody has yet.
     fn set(&self, code: Option<Function>) {
         // Whoever came first compiled the same body.
-        let _ = self.0.set(code);
+        let _ = self.code.set(code);
     }
 }
 

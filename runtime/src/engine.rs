@@ -11,6 +11,7 @@ pub use tier::{CompileMode, InterpretedBecause, JitMode, Stats, Tier};
 pub use transaction::Transaction;
 pub use update::UpdateError;
 
+use crate::check::Checker;
 use crate::response::Response;
 use crate::saved::{self, SaveError, SavedError};
 use crate::snapshot::Snapshot;
@@ -43,6 +44,7 @@ struct Source {
     jit: JitMode,
     compile: CompileMode,
     index: bool,
+    check: Option<Arc<Checker>>,
     /// The hierarchy of the current state's entities upside down, once a change has needed it.
     children: Option<Children>,
     /// How large the current state's tables were when they held no garbage.
@@ -99,6 +101,14 @@ impl Engine {
     /// Who changes the engine meanwhile does not make this wait for the new state's code.
     pub fn wait_native(&self) {
         self.snapshot().compile_now();
+    }
+
+    /// Waits until every decision that was drawn for a [check](crate::SelfCheck) so far is checked.
+    /// Returns at once if the engine does not check itself.
+    pub fn wait_checked(&self) {
+        if let Some(check) = &self.snapshot().check {
+            check.wait();
+        }
     }
 
     /// Writes what the engine holds, to be [loaded](Self::load) again: the entities, the policies with

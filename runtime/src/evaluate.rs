@@ -1,6 +1,7 @@
 //! Evaluating a bound request: candidates, outcomes, combination.
 
 use crate::bind::BoundRequest;
+use crate::check::{Checker, Doubts, Given, Sampler};
 use crate::coverage::{Coverage, Observer};
 use crate::error::EvalError;
 use crate::fused::Fused;
@@ -17,6 +18,7 @@ use cedarjit_ir::fault::{Fault, planted};
 use cedarjit_ir::ids::PolicyIndex;
 use cedarjit_ir::value::Value;
 use cedarjit_jit::{FusedOutcomes, Host, Session};
+use std::sync::Arc;
 
 /// What evaluation writes to: kept by the caller, so that evaluating allocates nothing once it has
 /// grown to size.
@@ -27,6 +29,8 @@ pub struct Scratch {
     outcomes: Outcomes,
     /// Policies without code, and those whose code gave up.
     interpret: Vec<PolicyIndex>,
+    /// Which evaluations are checked, where engines check themselves.
+    pub(crate) sampler: Sampler,
 }
 
 /// What an evaluation came to.
@@ -113,6 +117,12 @@ const DECISION: Mode = Mode {
     ..NATIVE
 };
 
+/// As [`NATIVE`], on every policy of the action.
+const UNINDEXED: Mode = Mode {
+    indexed: false,
+    ..NATIVE
+};
+
 impl BoundRequest {
     /// The id of a policy of the snapshot.
     pub(crate) fn policy_id(&self, policy: PolicyIndex) -> &str {
@@ -120,7 +130,7 @@ impl BoundRequest {
         policy.map_or("", |policy| policy.id.as_str())
     }
 
-    fn values<'a>(&'a self, scratch: &'a mut ScratchSpace) -> ValueContext<'a> {
+    pub(crate) fn values<'a>(&'a self, scratch: &'a mut ScratchSpace) -> ValueContext<'a> {
         ValueContext {
             interner: &self.snapshot.interner,
             store: &self.snapshot.store,
@@ -135,10 +145,55 @@ impl BoundRequest {
     /// once `scratch` has grown to size, unless a policy is interpreted.
     #[inline]
     pub fn evaluate<'a>(&'a self, scratch: &'a mut Scratch) -> Evaluation<'a> {
-        match self.fused() {
+        match &self.snapshot.check {
+            None => self.evaluate_relying(scratch, self.fused()),
+            Some(check) => self.evaluate_checked(scratch, check),
+        }
+    }
+
+    #[inline]
+    fn evaluate_relying<'a>(
+        &'a self,
+        scratch: &'a mut Scratch,
+        fused: Option<&Fused>,
+    ) -> Evaluation<'a> {
+        match fused {
             Some(fused) => self.run_fused(scratch, fused),
             None => self.evaluate_unfused(scratch),
         }
+    }
+
+    /// As [`evaluate`](Self::evaluate), where the engine checks itself.
+    #[inline(never)]
+    fn evaluate_checked<'a>(&'a self, scratch: &'a mut Scratch, check: &Checker) -> Evaluation<'a> {
+        let due = scratch.sampler.due(check.every());
+        let evaluation = self.evaluate_doubting(scratch, check.doubts());
+        if due {
+            check.submit(self, Given::Outcomes(evaluation.outcomes.clone()));
+        }
+        evaluation
+    }
+
+    /// Evaluates with what may be relied on.
+    pub(crate) fn evaluate_doubting<'a>(
+        &'a self,
+        scratch: &'a mut Scratch,
+        doubts: Doubts,
+    ) -> Evaluation<'a> {
+        if doubts.everything() {
+            self.interpret(scratch)
+        } else if doubts.index() {
+            self.evaluate_unindexed(scratch)
+        } else {
+            self.evaluate_relying(scratch, self.fused_despite(doubts))
+        }
+    }
+
+    /// The fused code for requests like this one, if there is some and it may be relied on.
+    fn fused_despite(&self, doubts: Doubts) -> Option<&Fused> {
+        let snapshot = &self.snapshot;
+        let relied_on = |fused: &&Fused| !doubts.any() || snapshot.is_relied_on(&fused.policies);
+        self.fused().filter(relied_on)
     }
 
     /// Evaluates as [`evaluate`](Self::evaluate) does, each policy by itself, even where requests
@@ -155,7 +210,30 @@ impl BoundRequest {
     /// unless fused code evaluates them together with others.
     #[inline]
     pub fn decide(&self, scratch: &mut Scratch) -> Decision {
-        let Some(fused) = self.fused() else {
+        match &self.snapshot.check {
+            None => self.decide_relying(scratch, self.fused()),
+            Some(check) => self.decide_checked(scratch, check),
+        }
+    }
+
+    /// As [`decide`](Self::decide), where the engine checks itself.
+    #[inline(never)]
+    fn decide_checked(&self, scratch: &mut Scratch, check: &Checker) -> Decision {
+        let due = scratch.sampler.due(check.every());
+        let doubts = check.doubts();
+        let decision = match doubts.index() {
+            true => self.evaluate_doubting(scratch, doubts).decision(),
+            false => self.decide_relying(scratch, self.fused_despite(doubts)),
+        };
+        if due {
+            check.submit(self, Given::Decision(decision));
+        }
+        decision
+    }
+
+    #[inline]
+    fn decide_relying(&self, scratch: &mut Scratch, fused: Option<&Fused>) -> Decision {
+        let Some(fused) = fused else {
             return self.run(scratch, DECISION, ()).decision();
         };
         match self.run_frame(fused) {
@@ -170,14 +248,7 @@ impl BoundRequest {
     /// Evaluates as [`evaluate`](Self::evaluate) does, without asking the scope index: every policy
     /// of the action. The answer is the same; tests compare the two.
     pub fn evaluate_unindexed<'a>(&'a self, scratch: &'a mut Scratch) -> Evaluation<'a> {
-        self.run(
-            scratch,
-            Mode {
-                indexed: false,
-                ..NATIVE
-            },
-            (),
-        )
+        self.run(scratch, UNINDEXED, ())
     }
 
     /// Evaluates by walking the policies' HIR: slower, and independent of lowering, optimisation
@@ -186,12 +257,27 @@ impl BoundRequest {
         self.run(
             scratch,
             Mode {
-                indexed: false,
                 native: false,
-                ..NATIVE
+                ..UNINDEXED
             },
             (),
         )
+    }
+
+    /// As [`interpret`](Self::interpret), the policies that the scope index finds.
+    pub(crate) fn interpret_candidates<'a>(&'a self, scratch: &'a mut Scratch) -> Evaluation<'a> {
+        let mode = Mode {
+            native: false,
+            ..NATIVE
+        };
+        self.run(scratch, mode, ())
+    }
+
+    /// The policies that the index posts under the action alone.
+    pub(crate) fn unscoped_policies(&self) -> Vec<PolicyIndex> {
+        let index = self.snapshot.index.as_ref();
+        let unscoped = index.map(|index| index.unscoped(self.details.values.action()));
+        unscoped.into_iter().flatten().collect()
     }
 
     /// Interprets with the entities that were laid over the store.
@@ -203,14 +289,11 @@ impl BoundRequest {
         scratch: &'a mut Scratch,
         indexed: bool,
     ) -> Evaluation<'a> {
-        if !indexed {
-            return self.interpret_all(scratch, ());
+        let doubted = |check: &Arc<Checker>| check.doubts().index();
+        match indexed && !self.snapshot.check.as_ref().is_some_and(doubted) {
+            true => self.interpret_candidates(scratch),
+            false => self.interpret_all(scratch, ()),
         }
-        let mode = Mode {
-            native: false,
-            ..NATIVE
-        };
-        self.run(scratch, mode, ())
     }
 
     /// As [`evaluate`](Self::evaluate), and counts what compiled code did.

@@ -285,15 +285,24 @@ impl Snapshot {
         bucket.code.get_or_init(code).as_ref()
     }
 
+    /// Whether the code of all these policies is used.
+    pub(crate) fn is_relied_on(&self, policies: &[PolicyIndex]) -> bool {
+        policies.iter().all(|policy| {
+            let body = self.table.entry(*policy).map(|(_, body)| body);
+            body.is_some_and(|body| !body.code.is_demoted())
+        })
+    }
+
     fn fuse(&self, key: Key) -> Option<Fused> {
         let index = self.index.as_ref()?;
         let own: Vec<PolicyIndex> = index
             .unscoped(key.action.map_or(UNKNOWN_ACTION, |action| action.id))
             .collect();
-        if own.is_empty() || own.len() > MAX_FUSED {
+        if own.is_empty() || own.len() > MAX_FUSED || !self.is_relied_on(&own) {
             return None;
         }
         let wide = index.all_unscoped(WIDE);
+        let wide = wide.filter(|all| self.is_relied_on(all));
         let wide = wide.and_then(|all| Some((self.wide_function(&all, key)?, all)));
         let (function, policies) = match wide {
             Some(wide) => wide,

@@ -33,6 +33,7 @@
 struct Readme;
 
 mod bind;
+mod check;
 mod compile;
 mod conform;
 pub mod coverage;
@@ -64,6 +65,7 @@ pub mod values;
 pub use bind::{Binder, BoundRequest};
 pub use cedar_policy::Decision;
 pub use cedarjit_ir::arena::TableMemory;
+pub use check::{CheckedAnswer, Difference, Remedy, ReproductionError, SelfCheck, SelfCheckStats};
 pub use engine::{
     BuildError, CompileMode, Engine, EngineBuilder, InterpretedBecause, JitMode, Stats, Tier,
     Transaction, UpdateError,

@@ -131,6 +131,71 @@ impl Outcomes {
     }
 }
 
+/// What policies came to, however they were evaluated: satisfied permits, satisfied forbids and those
+/// that failed, each ascending.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Settled {
+    pub(crate) permits: Vec<PolicyIndex>,
+    pub(crate) forbids: Vec<PolicyIndex>,
+    pub(crate) failed: Vec<PolicyIndex>,
+}
+
+impl Outcomes {
+    /// What each policy came to. `fused` are the policies of the fused code that ran.
+    pub(crate) fn settled(&self, fused: &[PolicyIndex]) -> Settled {
+        let sorted = |bits, others: &[PolicyIndex]| {
+            let others = others.iter();
+            let mut all: Vec<PolicyIndex> = Policies {
+                bits,
+                fused,
+                others,
+            }
+            .collect();
+            all.sort_unstable();
+            all
+        };
+        Settled {
+            permits: sorted(self.fused.permits, &self.permits),
+            forbids: sorted(self.fused.forbids, &self.forbids),
+            failed: sorted(self.fused.failed, &self.failed),
+        }
+    }
+}
+
+impl Settled {
+    pub(crate) fn decision(&self) -> Decision {
+        match self.forbids.is_empty() && !self.permits.is_empty() {
+            true => Decision::Allow,
+            false => Decision::Deny,
+        }
+    }
+
+    /// The policies that determine the decision.
+    pub(crate) fn reasons(&self) -> &[PolicyIndex] {
+        match self.forbids.is_empty() {
+            true => &self.permits,
+            false => &self.forbids,
+        }
+    }
+
+    /// The policies that came to something else in `other`, ascending.
+    pub(crate) fn difference(&self, other: &Self) -> Vec<PolicyIndex> {
+        let pairs = [
+            (&self.permits, &other.permits),
+            (&self.forbids, &other.forbids),
+            (&self.failed, &other.failed),
+        ];
+        let mut all: Vec<PolicyIndex> = Vec::new();
+        for (a, b) in pairs {
+            all.extend(a.iter().filter(|policy| b.binary_search(policy).is_err()));
+            all.extend(b.iter().filter(|policy| a.binary_search(policy).is_err()));
+        }
+        all.sort_unstable();
+        all.dedup();
+        all
+    }
+}
+
 /// Some policies, in no particular order.
 #[derive(Clone, Debug)]
 pub(crate) struct Policies<'a> {

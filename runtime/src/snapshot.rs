@@ -1,5 +1,6 @@
 //! An immutable state of the engine: entities, policies, their index and code.
 
+use crate::check::Checker;
 use crate::compile::{Compilation, compiler};
 use crate::conform::{conforms, conforms_one};
 use crate::engine::{BuildError, InterpretedBecause, JitMode, Stats, Tier};
@@ -39,6 +40,8 @@ pub struct Snapshot {
     /// What differs from `table` and `index`.
     pub(crate) recent: Option<Arc<Recent>>,
     pub(crate) buckets: Arc<BucketTable>,
+    /// What decisions are checked with, if they are.
+    pub(crate) check: Option<Arc<Checker>>,
     /// The entities by type, listed for the first query.
     pub(crate) types: OnceLock<TypeLists>,
     pub(crate) schema: Option<Arc<EngineSchema>>,
@@ -69,6 +72,7 @@ pub(crate) struct Parts<'a> {
     pub(crate) schema: Option<Arc<EngineSchema>>,
     pub(crate) jit: JitMode,
     pub(crate) index: bool,
+    pub(crate) check: Option<Arc<Checker>>,
     /// The snapshot whose store `store` was made from, whose code can be used again.
     pub(crate) earlier: Option<&'a Snapshot>,
     /// What the entities of `store` have in common: the earlier snapshot's if they are the same
@@ -86,6 +90,7 @@ impl Snapshot {
             schema,
             jit,
             index,
+            check,
             earlier,
             observed,
             started,
@@ -109,6 +114,9 @@ impl Snapshot {
         if let Some(earlier) = earlier {
             table.reuse_code(&earlier.table);
         }
+        if let Some(check) = &check {
+            check.demote_known(&table);
+        }
         fill_attr_table(&columns, &mut store);
         let index = index.then(|| ScopeIndex::build(table.policies(), &mut store));
         let index = index.transpose()?;
@@ -122,6 +130,7 @@ impl Snapshot {
             index: index.map(Arc::new),
             recent: None,
             buckets: Arc::new(BucketTable::new(observed)),
+            check,
             types: OnceLock::new(),
             schema,
             rules,
@@ -161,6 +170,7 @@ impl Snapshot {
         }
         Some(Self {
             buckets: self.buckets.after(self, &store, update),
+            check: self.check.clone(),
             interner: interner.clone(),
             store,
             table: Arc::clone(&self.table),
@@ -204,6 +214,7 @@ impl Snapshot {
             entities: self.store.len(),
             load_time: self.load_time,
             compile_time: self.compilation.time(),
+            self_check: self.check.as_ref().map(|check| check.stats()),
         }
     }
 

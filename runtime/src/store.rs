@@ -34,6 +34,7 @@ mod update;
 
 pub(crate) use build::StoreBuilder;
 pub(crate) use compact::{Compaction, LiveBytes};
+pub(crate) use export::restricted;
 pub use hierarchy::HierarchyError;
 pub(crate) use hierarchy::{Children, uid_text};
 use lists::HierarchyLists;

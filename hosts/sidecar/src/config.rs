@@ -17,6 +17,7 @@ use serde::Deserialize;
 use crate::authzen::AuthZen;
 use crate::decision_log::LogConfig;
 use crate::gateway::{Gateway, gateway};
+use crate::self_check::SelfCheckConfig;
 use crate::tls::Tls;
 use crate::tokens::TokenFiles;
 
@@ -90,6 +91,8 @@ pub struct Config {
     pub tokens: TokenFiles,
     /// The decision log, if there is one.
     pub decision_log: Option<LogConfig>,
+    /// Checks of decisions, if there are any.
+    pub self_check: Option<SelfCheckConfig>,
 }
 
 /// The files that an engine is made of.
@@ -240,6 +243,7 @@ impl Config {
             tls: Tls::read(root.section("tls")),
             tokens: TokenFiles::read(root.section("tokens")),
             decision_log: LogConfig::read(root.section("decision_log")),
+            self_check: SelfCheckConfig::read(root.section("self_check")),
         };
         root.finish();
         match problems.is_empty() {

@@ -20,6 +20,7 @@ pub mod overlay;
 pub mod reload;
 pub mod router;
 pub mod search;
+pub mod self_check;
 pub mod server;
 pub mod state;
 pub mod strict;

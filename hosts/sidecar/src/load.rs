@@ -4,7 +4,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use cedar_policy::{PolicyId, PolicySet, PolicySetError};
-use cedarjit::{BuildError, Engine};
+use cedarjit::{BuildError, Engine, SelfCheck};
 use cedarjit_frontend::load::{self, ParseError};
 
 use crate::config::Sources;
@@ -39,6 +39,13 @@ pub enum LoadError {
         #[source]
         cause: Box<PolicySetError>,
     },
+    /// The engine cannot check itself.
+    #[error("{cause}; say another `self_check.folder`")]
+    SelfCheck {
+        /// What the engine says.
+        #[source]
+        cause: Box<BuildError>,
+    },
     /// Schema, entities or links were refused.
     #[error("{files}: {cause}")]
     Build {
@@ -56,12 +63,16 @@ impl From<ParseError> for LoadError {
     }
 }
 
-/// Reads the files and builds an engine from them. Takes milliseconds and more, and a processor.
+/// Reads the files and builds an engine from them, which checks itself if it is told how. Takes
+/// milliseconds and more, and a processor.
 ///
 /// # Errors
 /// When a file cannot be read or is not what it should be.
-pub fn engine(sources: &Sources) -> Result<Engine, LoadError> {
+pub fn engine(sources: &Sources, check: Option<SelfCheck>) -> Result<Engine, LoadError> {
     let mut builder = Engine::builder().policies(&policies(sources)?);
+    if let Some(check) = check {
+        builder = builder.self_check(check);
+    }
     if let Some(path) = &sources.template_linked {
         builder = builder.links_json(read(path)?);
     }
@@ -75,9 +86,14 @@ pub fn engine(sources: &Sources) -> Result<Engine, LoadError> {
     if let Some(path) = &sources.entities {
         builder = builder.entities_json(read(path)?);
     }
-    builder.build().map_err(|cause| LoadError::Build {
-        files: concerned(sources, &cause),
-        cause: Box::new(cause),
+    builder.build().map_err(|cause| match cause {
+        BuildError::SelfCheck(_) => LoadError::SelfCheck {
+            cause: Box::new(cause),
+        },
+        _ => LoadError::Build {
+            files: concerned(sources, &cause),
+            cause: Box::new(cause),
+        },
     })
 }
 

@@ -26,6 +26,7 @@ pub struct Metrics {
     reloads: Family<Reloaded, Counter>,
     reloaded: Gauge<f64, AtomicU64>,
     dropped: Counter,
+    wrong: Counter,
     states: States,
 }
 
@@ -40,6 +41,9 @@ struct States {
     engine_memory: Gauge<i64, AtomicI64>,
     process_memory: Gauge<i64, AtomicI64>,
     generation: Gauge<i64, AtomicI64>,
+    checked: Gauge<i64, AtomicI64>,
+    unchecked: Gauge<i64, AtomicI64>,
+    interpreted: Gauge<i64, AtomicI64>,
 }
 
 impl fmt::Debug for Metrics {
@@ -112,6 +116,7 @@ impl Default for Metrics {
             reloads: Family::default(),
             reloaded: Gauge::default(),
             dropped: Counter::default(),
+            wrong: Counter::default(),
             states: States::default(),
         };
         metrics.register();
@@ -140,6 +145,7 @@ impl Metrics {
             reloaded "last_load_timestamp_seconds"
                 "When policies were last loaded, in seconds since 1970";
             dropped "decision_log_dropped" "Lines that the decision log did not take";
+            wrong "wrong_answers" "Decisions that the interpreter made otherwise when it checked them";
         }
         register! {
             self.registry, self.states,
@@ -152,6 +158,11 @@ impl Metrics {
             process_memory "process_resident_memory_bytes"
                 "Bytes that the process has in memory";
             generation "engine_generation" "How many engines there were with this one";
+            checked "engine_checked_decisions" "Decisions of this engine that were made again";
+            unchecked "engine_unchecked_decisions"
+                "Decisions of this engine that were not made again since too many waited";
+            interpreted "engine_interpreted_policies"
+                "Policies that are interpreted since this engine was found to be wrong about them";
         }
     }
 }
@@ -176,6 +187,11 @@ impl States {
         }
         self.engine_memory.set(int(snapshot.memory().total().used));
         self.process_memory.set(resident().map_or(-1, int));
+        let check = stats.self_check.unwrap_or_default();
+        let long = |n: u64| i64::try_from(n).unwrap_or(i64::MAX);
+        self.checked.set(long(check.checked));
+        self.unchecked.set(long(check.dropped));
+        self.interpreted.set(int(check.interpreted_policies));
         let generation = i64::try_from(loaded.generation());
         self.generation.set(generation.unwrap_or(i64::MAX));
     }
@@ -229,6 +245,11 @@ impl Metrics {
     /// Counts the lines that the decision log does not take.
     pub(crate) fn dropped_log_lines(&self) -> Counter {
         self.dropped.clone()
+    }
+
+    /// Counts the decisions that the interpreter made otherwise.
+    pub(crate) fn wrong_answers(&self) -> Counter {
+        self.wrong.clone()
     }
 
     /// Policies are in use since then.

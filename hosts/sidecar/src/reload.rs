@@ -29,7 +29,8 @@ pub async fn reload(state: &Arc<State>) -> bool {
     let _turn = state.reload_turn().await;
     let credentials = state.reload_credentials();
     let loading = Arc::clone(state);
-    let loaded = tokio::task::spawn_blocking(move || load::engine(&loading.config().sources)).await;
+    let load = move || load::engine(&loading.config().sources, loading.self_check());
+    let loaded = tokio::task::spawn_blocking(load).await;
     let why = match loaded {
         Ok(Ok(engine)) => {
             state.replace(engine);

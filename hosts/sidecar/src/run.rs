@@ -53,7 +53,7 @@ const STACK: usize = 64 << 20;
 pub fn check(args: &ServeArgs) -> Result<String, ServeError> {
     let config = Config::load(args)?;
     Credentials::read(&config)?;
-    let engine = load::engine(&config.sources)?;
+    let engine = load::engine(&config.sources, None)?;
     let stats = engine.stats();
     Ok(format!(
         "{} policies, {} entities: no mistakes",
@@ -67,8 +67,7 @@ pub fn check(args: &ServeArgs) -> Result<String, ServeError> {
 /// When it cannot start.
 pub fn run(args: &ServeArgs) -> Result<(), ServeError> {
     let config = Config::load(args)?;
-    let engine = load::engine(&config.sources)?;
-    let state = State::new(config, engine);
+    let state = State::load(config)?;
     state.read_credentials()?;
     state.open_log().map_err(ServeError::DecisionLog)?;
     runtime()?.block_on(async {

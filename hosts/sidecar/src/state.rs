@@ -10,12 +10,14 @@ use std::time::{Duration, Instant, SystemTime};
 use arc_swap::ArcSwap;
 use cedarjit::{
     Binder, BoundRequest, Decision, Engine, Evaluation, OverlaidRequest, RequestError, Scratch,
+    SelfCheck,
 };
 use tokio::sync::{MutexGuard, OwnedSemaphorePermit, Semaphore};
 
 use crate::config::Config;
 use crate::credentials::{Credentials, CredentialsError};
 use crate::decision_log::DecisionLog;
+use crate::load::{self, LoadError};
 use crate::log::say;
 use crate::metrics::{Metrics, Outcome, What};
 use crate::overlay::{Overlay, OverlayRefused};
@@ -118,13 +120,19 @@ impl Decided {
 }
 
 impl State {
-    /// The state of a sidecar that begins with this engine. Credentials are yet to be
-    /// [read](Self::read_credentials); until then nobody gets in where they are needed.
-    pub fn new(config: Config, engine: Engine) -> Arc<Self> {
-        let loaded = Loaded::new(engine, 1);
+    /// The state of a sidecar that begins with the files that the configuration names. Credentials
+    /// are yet to be [read](Self::read_credentials); until then nobody gets in where they are needed.
+    ///
+    /// # Errors
+    /// When the files do not make an engine.
+    pub fn load(config: Config) -> Result<Arc<Self>, LoadError> {
         let metrics = Metrics::default();
+        let check = config.self_check.as_ref();
+        let check = check.map(|check| check.for_engine(&metrics));
+        let engine = load::engine(&config.sources, check)?;
+        let loaded = Loaded::new(engine, 1);
         metrics.loaded(loaded.since);
-        Arc::new(Self {
+        Ok(Arc::new(Self {
             current: ArcSwap::from_pointee(loaded),
             credentials: ArcSwap::from_pointee(Credentials::unread(&config)),
             metrics,
@@ -135,7 +143,7 @@ impl State {
             reloading: tokio::sync::Mutex::default(),
             errors: Mutex::default(),
             config,
-        })
+        }))
     }
 
     /// What the sidecar was told.
@@ -146,6 +154,12 @@ impl State {
     /// What is counted.
     pub fn metrics(&self) -> &Metrics {
         &self.metrics
+    }
+
+    /// How an engine that is loaded anew checks itself, if it does.
+    pub(crate) fn self_check(&self) -> Option<SelfCheck> {
+        let check = self.config.self_check.as_ref();
+        check.map(|check| check.for_engine(&self.metrics))
     }
 
     /// The engine in use.

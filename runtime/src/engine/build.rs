@@ -1,6 +1,7 @@
 //! What an engine is made of, and building it.
 
 use super::{CompileMode, Engine, JitMode, Shared, Source, start};
+use crate::check::{Checker, SelfCheck};
 use crate::entities::{self, Check};
 use crate::saved::{self, SavedError};
 use crate::snapshot::{EngineSchema, Parts, Snapshot};
@@ -14,6 +15,7 @@ use cedarjit_ir::interner::{CapacityError, Interner};
 use serde::Deserialize;
 use serde_json::Value;
 use std::collections::HashMap;
+use std::io;
 use std::sync::{Arc, Mutex};
 use std::time::Instant;
 
@@ -38,6 +40,9 @@ pub enum BuildError {
     /// What came as values, not as text, exceeds a limit.
     #[error(transparent)]
     Limit(#[from] LimitError),
+    /// The engine cannot check itself: there is no thread for it, or no folder for what it finds.
+    #[error("the engine cannot check itself: {0}")]
+    SelfCheck(#[source] io::Error),
 }
 
 impl From<LoadError> for BuildError {
@@ -62,6 +67,7 @@ pub struct EngineBuilder {
     jit: JitMode,
     compile: CompileMode,
     unindexed: bool,
+    self_check: Option<SelfCheck>,
 }
 
 #[derive(Clone, Debug)]
@@ -202,6 +208,13 @@ impl EngineBuilder {
         self
     }
 
+    /// Has the engine check some of its decisions while it is in use; by default none.
+    #[must_use]
+    pub fn self_check(mut self, check: SelfCheck) -> Self {
+        self.self_check = Some(check);
+        self
+    }
+
     /// Builds the engine. By default it waits until all code is generated, and uses several
     /// processors for that; see [`compile`](Self::compile).
     ///
@@ -237,6 +250,7 @@ impl EngineBuilder {
             jit: self.jit,
             compile: self.compile,
             index: !self.unindexed,
+            check: start_check(self.self_check)?,
             children: None,
             live: LiveBytes::default(),
         };
@@ -247,6 +261,7 @@ impl EngineBuilder {
             schema: schema.map(Arc::new),
             jit: source.jit,
             index: source.index,
+            check: source.check.clone(),
             earlier: None,
             observed: Arc::default(),
             started,
@@ -254,7 +269,8 @@ impl EngineBuilder {
     }
 
     /// Loads an engine that was [saved](Engine::save), instead of building one: nothing but
-    /// [`jit`](Self::jit), [`compile`](Self::compile) and [`index`](Self::index) may have been said.
+    /// [`jit`](Self::jit), [`compile`](Self::compile), [`index`](Self::index) and
+    /// [`self_check`](Self::self_check) may have been said.
     ///
     /// Any bytes may be given: what is no saved engine is refused. The checksums are against
     /// accidents only; who can write the file says what the engine decides.
@@ -274,6 +290,7 @@ impl EngineBuilder {
             jit: self.jit,
             compile: self.compile,
             index: !self.unindexed,
+            check: start_check(self.self_check)?,
             children: None,
             live: LiveBytes::default(),
         };
@@ -284,12 +301,18 @@ impl EngineBuilder {
             schema: saved.schema.map(Arc::new),
             jit: source.jit,
             index: source.index,
+            check: source.check.clone(),
             earlier: None,
             observed: Arc::default(),
             started,
         })?;
         Ok(engine)
     }
+}
+
+fn start_check(check: Option<SelfCheck>) -> Result<Option<Arc<Checker>>, BuildError> {
+    let check = check.map(Checker::start).transpose();
+    check.map_err(BuildError::SelfCheck)
 }
 
 impl Engine {

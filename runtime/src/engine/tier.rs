@@ -1,5 +1,6 @@
 //! How an engine evaluates: what was asked of it, and what came of that.
 
+use crate::check::SelfCheckStats;
 use cedarjit_jit::{CompileError, Unavailable};
 use std::fmt;
 use std::sync::Arc;
@@ -94,4 +95,6 @@ pub struct Stats {
     pub load_time: Duration,
     /// Time from the start of code generation for this state to the latest code.
     pub compile_time: Duration,
+    /// What the engine found when it checked itself; `None` if it does not.
+    pub self_check: Option<SelfCheckStats>,
 }

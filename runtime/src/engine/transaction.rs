@@ -345,6 +345,7 @@ impl<'e> Transaction<'e> {
             schema: self.schema.clone(),
             jit: self.source.jit,
             index: self.source.index,
+            check: self.source.check.clone(),
             earlier: Some(&*self.earlier).filter(|_| !self.renumbered),
             observed,
             started: self.started,

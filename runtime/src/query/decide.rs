@@ -2,11 +2,14 @@
 
 use super::Batch;
 use super::kind::{Fit, Scoped};
+use crate::check::{Checker, Given};
 use crate::request::EntityHandle;
 use cedar_policy::Decision;
 use cedarjit_ir::fault::{Fault, planted};
 use cedarjit_ir::ids::EntityId;
 use cedarjit_jit::Answer;
+use std::mem;
+use std::sync::Arc;
 
 /// How many entities are decided about before the next are looked at.
 const CHUNK: usize = 1024;
@@ -131,7 +134,7 @@ impl Work {
 
 impl Batch {
     pub(super) fn decide_started(&mut self) -> Decisions<'_> {
-        let mut work = std::mem::take(&mut self.work);
+        let mut work = mem::take(&mut self.work);
         let Work {
             ids,
             verdicts,
@@ -194,15 +197,44 @@ impl Batch {
             return None;
         }
         self.kinds.get_mut(number)?.run += ids.len();
-        for (verdict, answer) in verdicts.iter_mut().zip(answers) {
+        for (verdict, answer) in verdicts.iter_mut().zip(&*answers) {
             *verdict = is_allowed(*answer).into();
         }
+        if let Some(check) = &self.request.snapshot.check {
+            self.check_some(&Arc::clone(check), ids, answers);
+        }
         Some(())
+    }
+
+    /// Has some of what code decided checked.
+    #[cold]
+    fn check_some(&mut self, check: &Checker, ids: &[EntityId], answers: &[Answer]) {
+        let mut sampler = mem::take(&mut self.scratch.sampler);
+        let mut decided = ids.iter().zip(answers);
+        let mut left = u32::try_from(ids.len()).unwrap_or(u32::MAX);
+        while let Some(before) = sampler.skip(&mut left, check.every())
+            && let Some((id, answer)) = decided.nth(before as usize)
+        {
+            self.check_one(check, *id, is_allowed(*answer));
+        }
+        self.scratch.sampler = sampler;
+    }
+
+    /// Has what code decided about an entity checked.
+    fn check_one(&self, check: &Checker, id: EntityId, allowed: bool) {
+        let decision = match allowed {
+            true => Decision::Allow,
+            false => Decision::Deny,
+        };
+        check.submit(&self.request_about(id), Given::Decision(decision));
     }
 
     /// Runs the code for entities of a kind. All answers together; `None` if there is no code.
     fn run(&mut self, ids: &[EntityId], answers: &mut [Answer], kind: usize) -> Option<Answer> {
         let snapshot = &self.request.snapshot;
+        if (snapshot.check.as_ref()).is_some_and(|check| check.doubts().any()) {
+            return None;
+        }
         let kind = self.kinds.get(kind)?;
         let alike = kind.fit == Fit::All && kind.scoped != Scoped::Always;
         if !alike || kind.is_mostly_open() {
@@ -232,7 +264,7 @@ impl Batch {
     ) {
         let scoped = self.kinds.get(number).map(|kind| kind.scoped);
         let named = scoped == Some(Scoped::Named) && !planted(Fault::BatchSkipsNamed);
-        let all = std::mem::take(left);
+        let all = mem::take(left);
         let mut open = 0;
         for ((id, position), answer) in all.iter().zip(answers) {
             if answer.is_other_kind() {
@@ -241,6 +273,11 @@ impl Batch {
             }
             let settled = answer.is_forbidden() || !named || !self.is_named(id);
             let verdict = if answer.is_complete() && settled {
+                if let Some(check) = &self.request.snapshot.check
+                    && self.scratch.sampler.due(check.every())
+                {
+                    self.check_one(check, id, is_allowed(*answer));
+                }
                 is_allowed(*answer).into()
             } else {
                 open += 1;
@@ -264,7 +301,7 @@ impl Batch {
 
     /// Decides about the entities of one kind, or all, by themselves. Others are left.
     fn one_by_one(&mut self, left: &mut Left, verdicts: &mut [Verdict], kind: Option<usize>) {
-        let all = std::mem::take(left);
+        let all = mem::take(left);
         for (id, position) in all.iter() {
             let own = self.kind_of(id);
             if kind.is_some_and(|kind| kind != own) {

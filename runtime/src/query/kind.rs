@@ -2,6 +2,7 @@
 
 use super::Batch;
 use super::code::varied;
+use crate::bind::BoundRequest;
 use crate::facts::subject;
 use crate::fused::Key;
 use crate::index::{Query, Side};
@@ -180,6 +181,17 @@ impl Batch {
             true => Scoped::Always,
             false => Scoped::Named,
         }
+    }
+
+    /// The request with this entity as the varied part.
+    pub(super) fn request_about(&self, entity: EntityId) -> BoundRequest {
+        let mut request = self.request.clone();
+        match self.side {
+            Side::Principal => request.details.values.set_principal(entity),
+            Side::Resource => request.details.values.set_resource(entity),
+        }
+        request.seal();
+        request
     }
 
     /// Exchanges the varied part of the request for an entity of this kind, which fits.

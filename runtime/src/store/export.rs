@@ -87,7 +87,8 @@ impl Store {
     }
 }
 
-fn restricted(values: &ValueContext<'_>, value: Value) -> Option<RestrictedExpression> {
+/// A value as an expression of cedar-policy, by way of Cedar's syntax.
+pub(crate) fn restricted(values: &ValueContext<'_>, value: Value) -> Option<RestrictedExpression> {
     Some(match value.tag {
         // Any text can be a string; the others have one way to be written.
         Tag::String => RestrictedExpression::new_string(values.str(value.as_str()).to_owned()),

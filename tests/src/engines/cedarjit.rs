@@ -1,6 +1,8 @@
 //! cedarjit, in every way in which it can be asked.
 
 use super::World;
+use super::checked::Checked;
+use super::mode::Mode;
 use super::queries::Asking;
 use super::updates::{Overlaying, Wanderer, updated};
 use super::{Answer, Answers, EngineError, Given, Loaded, SchemaText, TestEngine, TestRequest};
@@ -13,76 +15,6 @@ use ::cedarjit::{
 use cedar_policy::Response;
 use std::num::NonZero;
 use std::sync::Arc;
-
-macro_rules! modes {
-    ($($(#[doc = $doc:literal])+ $mode:ident = $name:literal,)+) => {
-        /// A way in which cedarjit decides.
-        #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-        pub enum Mode {
-            $($(#[doc = $doc])+ $mode,)+
-        }
-
-        impl Mode {
-            /// Every mode.
-            pub const ALL: &'static [Self] = &[$(Self::$mode),+];
-
-            /// The mode's name.
-            pub fn name(self) -> &'static str {
-                match self {
-                    $(Self::$mode => $name,)+
-                }
-            }
-        }
-    };
-}
-
-modes! {
-    /// Code typed by the schema, each policy by itself, behind the scope index.
-    Native = "native",
-    /// Code of all policies of a bucket of requests, fused.
-    Fused = "fused",
-    /// The decision alone, from fused code or each policy's own.
-    Decide = "decide",
-    /// The same code on every policy of the action.
-    IndexOff = "index-off",
-    /// The interpreter.
-    Interpreter = "interpreter",
-    /// Typed code, on requests that the engine reads itself from uid texts and JSON.
-    Strings = "strings",
-    /// Typed code, on requests that a binder reads from text, one after the other.
-    Binder = "binder",
-    /// Typed code, on requests bound from handles, with principal and resource exchanged.
-    Handles = "handles",
-    /// Code that knows no schema's types; also on requests that do not fit the schema.
-    Untyped = "untyped",
-    /// `Engine::is_authorized`, its response converted into cedar-policy's.
-    Facade = "facade",
-    /// Code while it is counted which builtins it calls.
-    Observed = "observed",
-    /// The interpreter while it is counted what it executes.
-    ObservedInterpreter = "observed-interpreter",
-    /// An engine that came to the world by updates.
-    Updated = "updated",
-    /// An engine that answers while its code is being generated, and after.
-    Background = "background",
-    /// The decision from a batch, about the request's resource or principal among others.
-    Batch = "batch",
-    /// The decision from what a query lists: resources, principals or actions.
-    Queries = "queries",
-    /// An engine that read policies, links, entities and schema from text itself.
-    Texts = "texts",
-    /// An engine that was saved and loaded again.
-    Saved = "saved",
-    /// An engine that lacks some entities, which each request brings.
-    Overlay = "overlay",
-}
-
-impl Mode {
-    /// The mode of that name.
-    pub fn by_name(name: &str) -> Option<Self> {
-        Self::ALL.iter().copied().find(|mode| mode.name() == name)
-    }
-}
 
 /// This project's engine.
 #[derive(Debug, Clone)]
@@ -192,6 +124,10 @@ impl TestEngine for CedarjitEngine {
             true => Some(Overlaying::of(world, with_schema(world))?),
             false => None,
         };
+        let checked = match self.uses(&[Mode::Checked]) && in_sample {
+            true => Some(Checked::load(world, with_schema(world))?),
+            false => None,
+        };
         // Last, so that the first requests come while code is being generated.
         let background = match self.uses(&[Mode::Background]) && in_sample {
             true => Some(in_background(world)?),
@@ -216,6 +152,7 @@ impl TestEngine for CedarjitEngine {
             updated,
             saved,
             overlaying,
+            checked,
             fused: self.uses(&[Mode::Fused]) && in_sample,
             background,
             asking,
@@ -322,6 +259,7 @@ struct LoadedCedarjit {
     saved: Option<Ready>,
     /// Asked for every request: what it brings is read anew each time.
     overlaying: Option<Overlaying>,
+    checked: Option<Checked>,
     /// Whether fused code is asked: it is compiled for each bucket, however few its requests.
     fused: bool,
     background: Option<Ready>,
@@ -356,6 +294,9 @@ impl Loaded for LoadedCedarjit {
         self.untyped_modes(request, sampled, answers);
         self.updated_mode(request, sampled, answers);
         self.overlay_mode(request, answers);
+        if let Some(checked) = &mut self.checked {
+            answers(Mode::Checked.name(), checked.authorize(request, sampled));
+        }
         if sampled {
             self.reading_modes(request, answers);
             self.asking_mode(request, answers);

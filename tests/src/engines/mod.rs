@@ -10,13 +10,16 @@
 mod answer;
 mod cedar;
 mod cedarjit;
+mod checked;
 pub mod limits;
+mod mode;
 mod queries;
 mod updates;
 
 pub use answer::{Answer, Failure, FailureKind, Given, Verdict};
 pub use cedar::CedarEngine;
-pub use cedarjit::{CedarjitEngine, Mode};
+pub use cedarjit::CedarjitEngine;
+pub use mode::Mode;
 
 use std::error::Error;
 use std::sync::Arc;

@@ -151,7 +151,7 @@ fn a_folder_of_policies_is_one_set() {
     let config = folder.join("cedarjit.toml");
     std::fs::write(&config, "policies = \"set\"").expect("a file");
     let config = Config::load(&args(config)).expect("a configuration");
-    let engine = cedarjit_sidecar::load::engine(&config.sources).expect("an engine");
+    let engine = cedarjit_sidecar::load::engine(&config.sources, None).expect("an engine");
     let snapshot = engine.snapshot();
     let ids: Vec<_> = snapshot
         .policies()
@@ -162,7 +162,7 @@ fn a_folder_of_policies_is_one_set() {
         "c.cedar",
         "@id(\"named\")\nforbid (principal, action, resource);",
     );
-    let error = cedarjit_sidecar::load::engine(&config.sources).expect_err("twice");
+    let error = cedarjit_sidecar::load::engine(&config.sources, None).expect_err("twice");
     assert!(error.to_string().contains("c.cedar"), "{error}");
     std::fs::remove_dir_all(folder).expect("removed");
 }

@@ -366,3 +366,26 @@ fn a_log_that_is_stuck_drops_lines_and_nothing_else() {
     drop(sidecar);
     std::fs::remove_dir_all(folder).expect("removed");
 }
+
+#[test]
+fn decisions_are_checked_if_it_is_told_to() {
+    let check = "[self_check]\none_in = 1\nfolder = \"differences\"\n";
+    let folder = folder("self-check", PERMIT, check);
+    let sidecar = Sidecar::configured(&folder.join("cedarjit.toml"), |_| {});
+    let mut client = Client::connect(sidecar.address);
+    for _ in 0..10 {
+        assert_eq!(decision(&mut client), "allow");
+    }
+    sidecar.state.current().engine().wait_checked();
+    let metrics = client.request("GET", "/metrics", &[], b"").text();
+    for line in [
+        "cedarjit_engine_checked_decisions 10",
+        "cedarjit_engine_unchecked_decisions 0",
+        "cedarjit_engine_interpreted_policies 0",
+        "cedarjit_wrong_answers_total 0",
+    ] {
+        assert!(metrics.lines().any(|l| l == line), "{line}: {metrics}");
+    }
+    assert!(folder.join("differences").is_dir());
+    std::fs::remove_dir_all(folder).expect("removed");
+}

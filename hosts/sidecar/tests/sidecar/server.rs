@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use cedarjit_sidecar::config::Address;
 use cedarjit_sidecar::state::State;
-use cedarjit_sidecar::{Config, ServeArgs, Started, load, start};
+use cedarjit_sidecar::{Config, ServeArgs, Started, start};
 use tokio::runtime::Runtime;
 
 /// A sidecar, until it is dropped.
@@ -39,8 +39,7 @@ impl Sidecar {
         };
         let mut config = Config::load(&args).expect("a configuration");
         change(&mut config);
-        let engine = load::engine(&config.sources).expect("an engine");
-        let state = State::new(config, engine);
+        let state = State::load(config).expect("an engine");
         state.read_credentials().expect("credentials");
         let runtime = tokio::runtime::Builder::new_multi_thread()
             .worker_threads(2)
