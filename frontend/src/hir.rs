@@ -6,6 +6,7 @@
 
 mod cedar;
 mod print;
+pub mod syntax;
 
 pub use cedar::AsCedar;
 pub use print::Printed;

@@ -18,6 +18,8 @@ use crate::snapshot::Snapshot;
 use crate::store::{Children, LiveBytes};
 use arc_swap::ArcSwap;
 use cedar_policy::{PolicySet, Request};
+use smol_str::SmolStr;
+use std::collections::HashSet;
 use std::fmt;
 use std::io::Write;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -45,6 +47,8 @@ struct Source {
     compile: CompileMode,
     index: bool,
     check: Option<Arc<Checker>>,
+    /// The ids of policies that are to be interpreted.
+    interpreted: HashSet<SmolStr>,
     /// The hierarchy of the current state's entities upside down, once a change has needed it.
     children: Option<Children>,
     /// How large the current state's tables were when they held no garbage.

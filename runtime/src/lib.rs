@@ -35,6 +35,7 @@ struct Readme;
 mod bind;
 mod check;
 mod compile;
+mod condition;
 mod conform;
 pub mod coverage;
 mod engine;
@@ -66,6 +67,7 @@ pub use bind::{Binder, BoundRequest};
 pub use cedar_policy::Decision;
 pub use cedarjit_ir::arena::TableMemory;
 pub use check::{CheckedAnswer, Difference, Remedy, ReproductionError, SelfCheck, SelfCheckStats};
+pub use condition::CompiledCondition;
 pub use engine::{
     BuildError, CompileMode, Engine, EngineBuilder, InterpretedBecause, JitMode, Stats, Tier,
     Transaction, UpdateError,

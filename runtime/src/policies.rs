@@ -17,6 +17,7 @@ use cedarjit_ir::value::{Tag, Value};
 use foldhash::fast::RandomState;
 use hashbrown::HashMap;
 use smol_str::SmolStr;
+use std::collections::HashSet;
 use std::sync::Arc;
 
 type Map<K, V> = HashMap<K, V, RandomState>;
@@ -177,6 +178,20 @@ impl PolicyTable {
         table.entries.shrink_to_fit();
         table.consts.shrink_to_fit();
         Ok(table)
+    }
+
+    /// Has the interpreter evaluate the policies with these ids, and all of their shapes.
+    pub(crate) fn demote(&self, ids: &HashSet<SmolStr>) {
+        if ids.is_empty() {
+            return;
+        }
+        for (policy, entry) in self.policies().iter().zip(&self.entries) {
+            if ids.contains(&policy.id)
+                && let Some(body) = self.bodies.get(entry.body.index())
+            {
+                body.code.demote();
+            }
+        }
     }
 
     /// Shares the code, also what is still to come, of equal bodies of an earlier snapshot.

@@ -21,7 +21,9 @@ use cedarjit_ir::expr::Body;
 use cedarjit_ir::ids::{BodyId, EntityId, PolicyIndex};
 use cedarjit_ir::interner::Interner;
 use cedarjit_jit::Listing;
+use smol_str::SmolStr;
 use std::borrow::Cow;
+use std::collections::HashSet;
 use std::ptr;
 use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
@@ -73,6 +75,8 @@ pub(crate) struct Parts<'a> {
     pub(crate) jit: JitMode,
     pub(crate) index: bool,
     pub(crate) check: Option<Arc<Checker>>,
+    /// The ids of policies that are to be interpreted.
+    pub(crate) interpreted: &'a HashSet<SmolStr>,
     /// The snapshot whose store `store` was made from, whose code can be used again.
     pub(crate) earlier: Option<&'a Snapshot>,
     /// What the entities of `store` have in common: the earlier snapshot's if they are the same
@@ -91,6 +95,7 @@ impl Snapshot {
             jit,
             index,
             check,
+            interpreted,
             earlier,
             observed,
             started,
@@ -114,8 +119,9 @@ impl Snapshot {
         if let Some(earlier) = earlier {
             table.reuse_code(&earlier.table);
         }
+        table.demote(interpreted);
         if let Some(check) = &check {
-            check.demote_known(&table);
+            table.demote(&check.interpreted());
         }
         fill_attr_table(&columns, &mut store);
         let index = index.then(|| ScopeIndex::build(table.policies(), &mut store));
@@ -277,6 +283,20 @@ impl Snapshot {
     pub(crate) fn evaluable(&self, index: PolicyIndex) -> Option<Evaluable<'_>> {
         let policy = self.table.evaluable(index);
         policy.or_else(|| self.recent.as_ref()?.evaluable(&self.table, index))
+    }
+
+    /// Has the interpreter evaluate those of the recent links that have these ids.
+    pub(crate) fn demote_recent(&self, ids: &HashSet<SmolStr>) {
+        let Some(recent) = self.recent.as_ref().filter(|_| !ids.is_empty()) else {
+            return;
+        };
+        for (index, link) in recent.links(&self.table) {
+            if ids.contains(&link.id)
+                && let Some(found) = self.evaluable(index)
+            {
+                found.body.code.demote();
+            }
+        }
     }
 
     /// Whether any policy is posted under an entity or a type.

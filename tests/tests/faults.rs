@@ -1,7 +1,8 @@
 //! Mistakes planted one at a time in the engine: the differential test must catch each.
 //!
-//! For each [`Fault`] worlds are generated from seed 0 on until an engine differs from
-//! cedar-policy. `CEDARJIT_FAULT_SEEDS` says how many seeds are tried at most;
+//! For each [`Fault`] the world is generated that showed it when `docs/faults.md` was written; if it
+//! does no more, worlds from seed 0 on until an engine differs from cedar-policy, as it is with
+//! `UPDATE_FAULTS=1`. `CEDARJIT_FAULT_SEEDS` says how many seeds are tried at most;
 //! `CEDARJIT_FAULTS=Name,Name` picks faults and `CEDARJIT_FAULT_KNOBS=knob=100,knob=0` sets knobs of
 //! the generator, to see what it takes to catch one. `UPDATE_FAULTS=1` writes the rows of the faults
 //! that were tried to `docs/faults.md`.
@@ -14,6 +15,7 @@ use cedarjit_tests::stack::STACK_SIZE;
 use std::collections::BTreeMap;
 use std::fmt::Write;
 use std::num::NonZero;
+use std::ops::Range;
 use std::path::Path;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -63,18 +65,18 @@ struct Catch {
     how: String,
 }
 
-/// Tries the seeds from 0 on, in order, until one shows a difference.
+/// Tries these seeds, in order, until one shows a difference.
 ///
 /// The result does not depend on how the threads interleave: every seed before the one that is
 /// returned was tried, and showed nothing.
-fn first_catch(seeds: u64, fault: Option<Fault>) -> Option<Catch> {
-    let (next, found) = (AtomicU64::new(0), AtomicU64::new(u64::MAX));
+fn first_catch(seeds: Range<u64>, fault: Option<Fault>) -> Option<Catch> {
+    let (next, found) = (AtomicU64::new(seeds.start), AtomicU64::new(u64::MAX));
     let seen = Mutex::new(BTreeMap::new());
     let work = || {
         let (engines, knobs) = (suspects(fault), knobs());
         loop {
             let seed = next.fetch_add(1, Ordering::SeqCst);
-            if seed >= seeds || seed > found.load(Ordering::SeqCst) {
+            if seed >= seeds.end || seed > found.load(Ordering::SeqCst) {
                 break;
             }
             let outcome = Seen::from(run_seed(seed, &CedarEngine, &engines, &knobs));
@@ -155,6 +157,25 @@ fn seeds() -> u64 {
     set.and_then(|text| text.parse().ok()).unwrap_or(SEEDS)
 }
 
+/// How a fault is caught: by the world that showed it before, or by the first that does.
+fn catch(fault: Fault) -> Option<Catch> {
+    let recorded = (!is_updating()).then(|| recorded_seed(fault)).flatten();
+    let recorded = recorded.and_then(|seed| first_catch(seed..seed + 1, Some(fault)));
+    recorded.or_else(|| first_catch(0..seeds(), Some(fault)))
+}
+
+fn is_updating() -> bool {
+    std::env::var_os("UPDATE_FAULTS").is_some()
+}
+
+/// The seed that showed a fault when the table was written.
+fn recorded_seed(fault: Fault) -> Option<u64> {
+    let table = std::fs::read_to_string(table_path()).ok()?;
+    let head = head(fault);
+    let row = table.lines().find_map(|line| line.strip_prefix(&head))?;
+    row.split('|').next()?.trim().parse().ok()
+}
+
 /// The faults to try: all, or those that the environment names.
 fn chosen() -> Vec<Fault> {
     let names = std::env::var("CEDARJIT_FAULTS").ok();
@@ -176,7 +197,7 @@ fn every_planted_fault_is_caught() {
         Some(_) => &[],
     };
     for &fault in controls {
-        let control = first_catch(CONTROL_SEEDS, fault);
+        let control = first_catch(0..CONTROL_SEEDS, fault);
         assert!(control.is_none(), "a difference without a fault");
     }
     // A fault may make an engine panic, which the differential test takes for a difference.
@@ -187,7 +208,7 @@ fn every_planted_fault_is_caught() {
             true => row_of_process(fault),
             false => {
                 plant(Some(fault));
-                row(fault, first_catch(seeds(), Some(fault)).as_ref())
+                row(fault, catch(fault).as_ref())
             }
         };
         println!("{row}");
@@ -195,7 +216,7 @@ fn every_planted_fault_is_caught() {
     }
     plant(None);
     let _ = std::panic::take_hook();
-    if std::env::var_os("UPDATE_FAULTS").is_some() {
+    if is_updating() && std::env::var_os(ALONE).is_none() {
         std::fs::write(table_path(), page(&rows)).expect("writes the table");
     }
     let missed = rows.iter().filter(|(_, row)| row.contains(NOT_CAUGHT));
@@ -231,7 +252,6 @@ fn row_of_process(fault: Fault) -> String {
         .args(["every_planted_fault_is_caught", "--exact", "--nocapture"])
         .env("CEDARJIT_FAULTS", fault.name())
         .env(ALONE, "1")
-        .env_remove("UPDATE_FAULTS")
         .output()
         .expect("a process");
     let head = head(fault);

@@ -64,18 +64,22 @@ fn checking(case: &LoadedCase, folder: &Path) -> Option<(Engine, Told)> {
     Some((engine, told))
 }
 
-/// Asks about each request, fused code included, and waits for the check of each.
+/// Asks about each request, fused code included, and waits for the checks before too many wait.
 fn ask(engine: &Engine, requests: &[&Request]) -> Vec<Answer> {
     let mut scratch = Scratch::default();
-    let answers = requests.iter().map(|request| {
+    let answers = requests.iter().enumerate().map(|(i, request)| {
         let snapshot = engine.snapshot();
         let bound = snapshot.bind(request).expect("cedar-policy took it");
         bound.warm_up();
         let answer = Answer::from(bound.evaluate(&mut scratch));
-        engine.wait_checked();
+        if i % 32 == 31 {
+            engine.wait_checked();
+        }
         answer
     });
-    answers.collect()
+    let answers = answers.collect();
+    engine.wait_checked();
+    answers
 }
 
 /// Tries worlds until the engine finds that it is wrong. What the remedy was.
@@ -106,6 +110,7 @@ fn first_difference(fault: Fault, folder: &Path) -> Option<(u64, Remedy)> {
         let Some((remedy, test)) = told.lock().expect("not poisoned").first().cloned() else {
             continue;
         };
+        ask(&engine, &requests);
         // Now it knows all of its mistakes about these requests.
         let before = engine
             .stats()

@@ -1,9 +1,7 @@
 //! HIR as Cedar's own text, to be read again.
 
-use super::{
-    ActionConstraint, BinaryOp, Effect, EntityRef, Expr, Literal, Policy, ScopeConstraint, Slot,
-    UnaryOp,
-};
+use super::syntax::{self, Quoted};
+use super::{ActionConstraint, Effect, EntityRef, Expr, Literal, Policy, ScopeConstraint, Slot};
 use cedarjit_ir::ids::{EntityId, StrId, TypeId};
 use cedarjit_ir::interner::Interner;
 use std::fmt;
@@ -46,19 +44,10 @@ impl fmt::Display for AsCedar<'_> {
     }
 }
 
-/// A text as a string literal.
-struct Quoted<'a>(&'a str);
-
-impl fmt::Display for Quoted<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "\"{}\"", self.0.escape_debug())
-    }
-}
-
 impl<'a> AsCedar<'a> {
-    fn of(&self, expr: &'a Expr) -> Expression<'a> {
+    fn of(&self, expr: &'a Expr) -> String {
         let interner = self.interner;
-        Expression { expr, interner }
+        Expression { expr, interner }.text()
     }
 
     fn entity(&self, entity: EntityRef) -> Reference<'a> {
@@ -114,83 +103,79 @@ impl fmt::Display for Reference<'_> {
     }
 }
 
-/// An expression, in parentheses where it is not one word or call.
+/// An expression.
 struct Expression<'a> {
     expr: &'a Expr,
     interner: &'a Interner,
 }
 
 impl<'a> Expression<'a> {
-    fn of(&self, expr: &'a Expr) -> Self {
+    fn of(&self, expr: &'a Expr) -> String {
         let interner = self.interner;
-        Self { expr, interner }
+        Self { expr, interner }.text()
     }
 
-    fn name(&self, id: StrId) -> Quoted<'a> {
-        Quoted(self.interner.str(id))
+    fn all(&self, exprs: &'a [Expr]) -> Vec<String> {
+        exprs.iter().map(|expr| self.of(expr)).collect()
     }
 
-    fn list(&self, items: &'a [Expr], between: &str) -> String {
-        let items = items.iter().map(|item| self.of(item).to_string());
-        items.collect::<Vec<_>>().join(between)
+    fn name(&self, id: StrId) -> &'a str {
+        self.interner.str(id)
     }
 
-    fn literal(&self, f: &mut fmt::Formatter<'_>, literal: Literal) -> fmt::Result {
+    fn literal(&self, literal: Literal) -> String {
         match literal {
-            Literal::Bool(b) => write!(f, "{b}"),
-            Literal::Long(i) if i < 0 => write!(f, "({i})"),
-            Literal::Long(i) => write!(f, "{i}"),
-            Literal::String(s) => write!(f, "{}", self.name(s)),
-            Literal::Entity(e) => write!(f, "{}", Reference(EntityRef::Entity(e), self.interner)),
+            Literal::Bool(b) => b.to_string(),
+            Literal::Long(i) => syntax::long(i),
+            Literal::String(s) => Quoted(self.name(s)).to_string(),
+            Literal::Entity(e) => Reference(EntityRef::Entity(e), self.interner).to_string(),
         }
-    }
-
-    fn binary(
-        &self,
-        f: &mut fmt::Formatter<'_>,
-        op: BinaryOp,
-        a: &'a Expr,
-        b: &'a Expr,
-    ) -> fmt::Result {
-        let (a, b) = (self.of(a), self.of(b));
-        let infix = match op {
-            BinaryOp::Eq => "==",
-            BinaryOp::Less => "<",
-            BinaryOp::LessEq => "<=",
-            BinaryOp::Add => "+",
-            BinaryOp::Sub => "-",
-            BinaryOp::Mul => "*",
-            BinaryOp::In => "in",
-            BinaryOp::Contains => return write!(f, "{a}.contains({b})"),
-            BinaryOp::ContainsAll => return write!(f, "{a}.containsAll({b})"),
-            BinaryOp::ContainsAny => return write!(f, "{a}.containsAny({b})"),
-            BinaryOp::GetTag => return write!(f, "{a}.getTag({b})"),
-            BinaryOp::HasTag => return write!(f, "{a}.hasTag({b})"),
-        };
-        write!(f, "({a} {infix} {b})")
     }
 
     /// `base has a.b.c`; where names are no identifiers, `base has "a" && base["a"] has "b"`.
-    fn has(&self, f: &mut fmt::Formatter<'_>, base: &'a Expr, path: &[StrId]) -> fmt::Result {
-        let names = || path.iter().map(|name| self.interner.str(*name));
-        let base = self.of(base);
+    fn has(&self, base: &'a Expr, path: &[StrId]) -> String {
+        let names = || path.iter().map(|name| self.name(*name));
+        let mut base = self.of(base);
         if path.len() > 1 && names().all(is_identifier) {
             let path: Vec<&str> = names().collect();
-            return write!(f, "({base} has {})", path.join("."));
+            return format!("({base} has {})", path.join("."));
         }
-        let mut base = base.to_string();
         let tests = names().map(|name| {
-            let name = Quoted(name);
-            let test = format!("{base} has {name}");
-            base = format!("{base}[{name}]");
+            let test = syntax::has(&base, name);
+            base = syntax::attribute(&base, name);
             test
         });
         let tests: Vec<String> = tests.collect();
-        write!(f, "({})", tests.join(" && "))
+        match &tests[..] {
+            [one] => one.clone(),
+            more => syntax::and(more),
+        }
     }
 
-    fn call(&self, f: &mut fmt::Formatter<'_>, args: &'a [Expr]) -> fmt::Result {
-        write!(f, "({})", self.list(args, ", "))
+    fn text(&self) -> String {
+        match self.expr {
+            Expr::Literal(literal) => self.literal(*literal),
+            Expr::Var(var) => var.name().to_owned(),
+            Expr::Unary(op, a) => syntax::unary(*op, &self.of(a)),
+            Expr::Binary(op, a, b) => syntax::binary(*op, &self.of(a), &self.of(b)),
+            Expr::And(items) => syntax::and(&self.all(items)),
+            Expr::Or(items) => syntax::or(&self.all(items)),
+            Expr::If(c, t, e) => syntax::choice(&self.of(c), &self.of(t), &self.of(e)),
+            Expr::GetAttr(base, attr) => syntax::attribute(&self.of(base), self.name(*attr)),
+            Expr::Has(base, path) => self.has(base, path),
+            Expr::Like(text, pattern) => syntax::like(&self.of(text), pattern),
+            Expr::Is(entity, ty, within) => {
+                let within = within.as_ref().map(|within| self.of(within));
+                let ty = self.name(ty.name());
+                syntax::is(&self.of(entity), ty, within.as_deref())
+            }
+            Expr::Set(items) => syntax::set(&self.all(items)),
+            Expr::Record(fields) => {
+                let fields = fields.iter();
+                syntax::record(fields.map(|(key, value)| (self.name(*key), self.of(value))))
+            }
+            Expr::Call(func, args) => syntax::call(*func, &self.all(args)),
+        }
     }
 }
 
@@ -204,52 +189,4 @@ fn is_identifier(name: &str) -> bool {
         .next()
         .is_some_and(|c| c.is_ascii_alphabetic() || c == '_');
     first && chars.all(|c| c.is_ascii_alphanumeric() || c == '_') && !RESERVED.contains(&name)
-}
-
-impl fmt::Display for Expression<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self.expr {
-            Expr::Literal(literal) => self.literal(f, *literal),
-            Expr::Var(var) => f.write_str(var.name()),
-            Expr::Unary(UnaryOp::Not, a) => write!(f, "(!{})", self.of(a)),
-            // Two signs, or a sign and digits, would be read as one literal.
-            Expr::Unary(UnaryOp::Neg, a) => write!(f, "(-({}))", self.of(a)),
-            Expr::Unary(UnaryOp::IsEmpty, a) => write!(f, "{}.isEmpty()", self.of(a)),
-            Expr::Binary(op, a, b) => self.binary(f, *op, a, b),
-            Expr::And(items) => write!(f, "({})", self.list(items, " && ")),
-            Expr::Or(items) => write!(f, "({})", self.list(items, " || ")),
-            Expr::If(c, t, e) => {
-                let [c, t, e] = [c, t, e].map(|part| self.of(part));
-                write!(f, "(if {c} then {t} else {e})")
-            }
-            Expr::GetAttr(base, attr) => write!(f, "{}[{}]", self.of(base), self.name(*attr)),
-            Expr::Has(base, path) => self.has(f, base, path),
-            Expr::Like(text, pattern) => write!(f, "({} like \"{pattern}\")", self.of(text)),
-            Expr::Is(entity, ty, within) => {
-                let ty = self.interner.str(ty.name());
-                write!(f, "({} is {ty}", self.of(entity))?;
-                match within {
-                    Some(within) => write!(f, " in {})", self.of(within)),
-                    None => f.write_str(")"),
-                }
-            }
-            Expr::Set(items) => write!(f, "[{}]", self.list(items, ", ")),
-            Expr::Record(fields) => {
-                let fields = fields
-                    .iter()
-                    .map(|(key, value)| format!("{}: {}", self.name(*key), self.of(value)));
-                write!(f, "{{{}}}", fields.collect::<Vec<_>>().join(", "))
-            }
-            Expr::Call(func, args) => match args.split_first() {
-                Some((receiver, rest)) if !func.is_constructor() => {
-                    write!(f, "{}.{}", self.of(receiver), func.name())?;
-                    self.call(f, rest)
-                }
-                _ => {
-                    f.write_str(func.name())?;
-                    self.call(f, args)
-                }
-            },
-        }
-    }
 }

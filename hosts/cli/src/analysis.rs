@@ -1,4 +1,9 @@
-//! `cedarjit analyze` and `cedarjit diff`: questions that are answered for every request.
+//! `cedarjit analyze`, `cedarjit diff` and `cedarjit prove`: questions that are answered for every
+//! request.
+
+mod prove;
+
+pub(crate) use prove::{ProveArgs, prove};
 
 use std::io::{self, Write};
 use std::path::PathBuf;
@@ -6,7 +11,7 @@ use std::process::{ExitCode, Termination};
 use std::sync::Arc;
 use std::time::Duration;
 
-use cedar_policy::Schema;
+use cedar_policy::{PolicySet, Schema};
 use cedar_policy_cli::{CedarExitCode, PoliciesArgs, PolicyFormat, SchemaFormat};
 use cedarjit_analysis::{
     Analysis, Answer, Answered, Change, DEFAULT_TIME_LIMIT, Diff, EnvironmentChange, Example,
@@ -200,7 +205,11 @@ fn questions(args: &AnalyzeArgs) -> Result<Vec<Question>, Failure> {
 
 fn subject(args: &PoliciesArgs) -> Result<Subject> {
     let policies = load::linked_policies(args, &mut WorldTexts::default())?;
-    Subject::new(&policies).map_err(|cause| {
+    stand_alone(&policies, args)
+}
+
+fn stand_alone(policies: &PolicySet, args: &PoliciesArgs) -> Result<Subject> {
+    Subject::new(policies).map_err(|cause| {
         let path = args.policies_file.as_deref().unwrap_or(load::STDIN);
         Report::from(Failure::NotAnalysable {
             path: path.to_owned(),
@@ -211,11 +220,11 @@ fn subject(args: &PoliciesArgs) -> Result<Subject> {
 
 impl SchemaArgs {
     fn read(&self) -> Result<Arc<Schema>> {
-        load::read_schema(
-            &self.schema_file,
-            self.schema_format,
-            &mut WorldTexts::default(),
-        )
+        self.read_into(&mut WorldTexts::default())
+    }
+
+    fn read_into(&self, texts: &mut WorldTexts) -> Result<Arc<Schema>> {
+        load::read_schema(&self.schema_file, self.schema_format, texts)
     }
 }
 

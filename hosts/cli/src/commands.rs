@@ -45,6 +45,8 @@ pub(crate) enum Command {
     Analyze(analysis::AnalyzeArgs),
     /// Say which requests a change of policies allows or denies that were not before
     Diff(analysis::DiffArgs),
+    /// Prove that what the engine made of each policy means what the policy says
+    Prove(analysis::ProveArgs),
     /// Run Cedar integration tests through every engine
     Conformance(conformance::ConformanceArgs),
     /// Compare every engine with cedar-policy over generated worlds
@@ -109,6 +111,7 @@ impl Command {
         let done = match self {
             Self::Analyze(args) => return analysis::analyze(args),
             Self::Diff(args) => return analysis::diff(args),
+            Self::Prove(args) => return analysis::prove(args),
             Self::Authorize(args) => authorize::authorize(&args),
             Self::Replay(args) => replay::replay(&args),
             Self::Save(args) => save::save(&args),

@@ -162,6 +162,7 @@ impl Command {
             | Self::Explain(_)
             | Self::Analyze(_)
             | Self::Diff(_)
+            | Self::Prove(_)
             | Self::Conformance(_)
             | Self::Campaign(_) => &mut inputs,
             Self::New(_) | Self::LanguageVersion => &mut inputs,

@@ -5,7 +5,6 @@ use super::{CheckedAnswer, SelfCheck, SelfCheckStats, reproduction};
 use crate::bind::BoundRequest;
 use crate::evaluate::Scratch;
 use crate::outcomes::{Outcomes, Settled};
-use crate::policies::PolicyTable;
 use cedar_policy::Decision;
 use cedarjit_ir::ids::PolicyIndex;
 use smol_str::SmolStr;
@@ -165,22 +164,8 @@ impl Checker {
         }
     }
 
-    /// Has the interpreter evaluate the policies that it evaluated before, in a table that is new.
-    pub(crate) fn demote_known(&self, table: &PolicyTable) {
-        let known = self.interpreted();
-        if known.is_empty() {
-            return;
-        }
-        for (index, policy) in table.policies().iter().enumerate() {
-            if known.contains(&policy.id)
-                && let Some((_, body)) = table.entry(PolicyIndex::from_index(index))
-            {
-                body.code.demote();
-            }
-        }
-    }
-
-    fn interpreted(&self) -> MutexGuard<'_, HashSet<SmolStr>> {
+    /// The policies that the interpreter evaluates, by id.
+    pub(crate) fn interpreted(&self) -> MutexGuard<'_, HashSet<SmolStr>> {
         // A set of ids is complete after each insertion.
         (self.interpreted)
             .lock()

@@ -14,7 +14,8 @@ use cedarjit_frontend::load::{self, LoadError, ParseError, SchemaFormat};
 use cedarjit_ir::interner::{CapacityError, Interner};
 use serde::Deserialize;
 use serde_json::Value;
-use std::collections::HashMap;
+use smol_str::SmolStr;
+use std::collections::{HashMap, HashSet};
 use std::io;
 use std::sync::{Arc, Mutex};
 use std::time::Instant;
@@ -68,6 +69,7 @@ pub struct EngineBuilder {
     compile: CompileMode,
     unindexed: bool,
     self_check: Option<SelfCheck>,
+    interpreted: HashSet<SmolStr>,
 }
 
 #[derive(Clone, Debug)]
@@ -208,6 +210,17 @@ impl EngineBuilder {
         self
     }
 
+    /// Has the interpreter evaluate the policies with these ids, those that come to have them later,
+    /// and others of the same shape: say, because there is no proof of what the engine makes of them.
+    #[must_use]
+    pub fn interpret_policies<I: Into<SmolStr>>(
+        mut self,
+        ids: impl IntoIterator<Item = I>,
+    ) -> Self {
+        self.interpreted.extend(ids.into_iter().map(Into::into));
+        self
+    }
+
     /// Has the engine check some of its decisions while it is in use; by default none.
     #[must_use]
     pub fn self_check(mut self, check: SelfCheck) -> Self {
@@ -251,6 +264,7 @@ impl EngineBuilder {
             compile: self.compile,
             index: !self.unindexed,
             check: start_check(self.self_check)?,
+            interpreted: self.interpreted,
             children: None,
             live: LiveBytes::default(),
         };
@@ -262,6 +276,7 @@ impl EngineBuilder {
             jit: source.jit,
             index: source.index,
             check: source.check.clone(),
+            interpreted: &source.interpreted,
             earlier: None,
             observed: Arc::default(),
             started,
@@ -269,8 +284,9 @@ impl EngineBuilder {
     }
 
     /// Loads an engine that was [saved](Engine::save), instead of building one: nothing but
-    /// [`jit`](Self::jit), [`compile`](Self::compile), [`index`](Self::index) and
-    /// [`self_check`](Self::self_check) may have been said.
+    /// [`jit`](Self::jit), [`compile`](Self::compile), [`index`](Self::index),
+    /// [`interpret_policies`](Self::interpret_policies) and [`self_check`](Self::self_check) may have
+    /// been said.
     ///
     /// Any bytes may be given: what is no saved engine is refused. The checksums are against
     /// accidents only; who can write the file says what the engine decides.
@@ -291,6 +307,7 @@ impl EngineBuilder {
             compile: self.compile,
             index: !self.unindexed,
             check: start_check(self.self_check)?,
+            interpreted: self.interpreted,
             children: None,
             live: LiveBytes::default(),
         };
@@ -302,6 +319,7 @@ impl EngineBuilder {
             jit: source.jit,
             index: source.index,
             check: source.check.clone(),
+            interpreted: &source.interpreted,
             earlier: None,
             observed: Arc::default(),
             started,
@@ -316,9 +334,9 @@ fn start_check(check: Option<SelfCheck>) -> Result<Option<Arc<Checker>>, BuildEr
 }
 
 impl Engine {
-    fn from_parts<'a>(
+    fn from_parts(
         mut source: Source,
-        parts: impl FnOnce(&Source) -> Parts<'a>,
+        parts: impl for<'s> FnOnce(&'s Source) -> Parts<'s>,
     ) -> Result<Self, BuildError> {
         let snapshot = Arc::new(Snapshot::build(parts(&source))?);
         source.live = LiveBytes::of(&snapshot.store, &snapshot.interner);

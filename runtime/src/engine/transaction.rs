@@ -327,8 +327,9 @@ impl<'e> Transaction<'e> {
                 affected,
                 self.started,
             );
-            if next.is_some() {
-                return Ok(next);
+            if let Some(next) = next {
+                next.demote_recent(&self.source.interpreted);
+                return Ok(Some(next));
             }
         }
         let earlier = &self.earlier;
@@ -346,6 +347,7 @@ impl<'e> Transaction<'e> {
             jit: self.source.jit,
             index: self.source.index,
             check: self.source.check.clone(),
+            interpreted: &self.source.interpreted,
             earlier: Some(&*self.earlier).filter(|_| !self.renumbered),
             observed,
             started: self.started,

@@ -83,7 +83,7 @@ impl Snapshot {
         let (index, key) = (self.index.as_ref()?, bucket.key);
         let action = key.action.map_or(UNKNOWN_ACTION, |action| action.id);
         let policies: Vec<PolicyIndex> = index.unscoped(action).collect();
-        if policies.len() > MAX_FUSED {
+        if policies.len() > MAX_FUSED || !self.is_relied_on(&policies) {
             return None;
         }
         let permits = policies.iter().enumerate();
