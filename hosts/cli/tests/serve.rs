@@ -116,3 +116,93 @@ fn mistakes_are_all_told_and_nothing_starts() {
     run(&["serve", "--policies", &good, "--listen", &address])
         .assert_fails_saying(&["cannot listen on", &address]);
 }
+
+/// Asks for a change over a connection that stays open; whether it was acknowledged.
+fn upsert(stream: &mut TcpStream, id: usize) -> bool {
+    let uid = format!(r#"{{"type": "User", "id": "u{id}"}}"#);
+    let entity = format!(r#"{{"uid": {uid}, "attrs": {{"n": {id}}}, "parents": []}}"#);
+    let body = format!(r#"{{"changes": [{{"upsert_entity": {entity}}}]}}"#);
+    let length = body.len();
+    let request = format!(
+        "POST /admin/v1/changes HTTP/1.1\r\nhost: x\r\nauthorization: Bearer {TOKEN}\r\n\
+         content-type: application/json\r\ncontent-length: {length}\r\n\r\n{body}"
+    );
+    if stream.write_all(request.as_bytes()).is_err() {
+        return false;
+    }
+    let mut answer = [0; 1024];
+    match stream.read(&mut answer) {
+        Ok(n) => answer[..n].starts_with(b"HTTP/1.1 200 OK\r\n"),
+        Err(_) => false,
+    }
+}
+
+/// The ids of all changes that are kept.
+fn kept(address: &str) -> std::collections::BTreeSet<usize> {
+    let mut stream = TcpStream::connect(address).unwrap();
+    write!(
+        stream,
+        "GET /admin/v1/changes HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\
+         authorization: Bearer {TOKEN}\r\n\r\n"
+    )
+    .unwrap();
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).unwrap();
+    let (_, body) = answer.split_once("\r\n\r\n").unwrap();
+    let body: serde_json::Value = serde_json::from_str(body).unwrap();
+    let changes = body["changes"].as_array().unwrap().iter();
+    let id = |change: &serde_json::Value| change["upsert_entity"]["attrs"]["n"].as_u64().unwrap();
+    changes.map(|change| id(change) as usize).collect()
+}
+
+const TOKEN: &str = "a-token-of-the-tests";
+
+/// `CEDARJIT_KILLS` says how many times it is killed.
+#[test]
+fn killed_at_any_moment_it_loses_no_acknowledged_change() {
+    let kills: usize = std::env::var("CEDARJIT_KILLS").map_or(8, |n| n.parse().unwrap());
+    let folder = scratch("killed");
+    let _ = std::fs::remove_dir_all(&folder);
+    std::fs::create_dir_all(&folder).unwrap();
+    let write = |name: &str, text: &str| std::fs::write(folder.join(name), text).unwrap();
+    write("policies.cedar", "permit (principal, action, resource);");
+    write("tokens", TOKEN);
+    write(
+        "cedarjit.toml",
+        "policies = \"policies.cedar\"\nchanges = \"changes.redb\"\n[tokens]\nadmin = \"tokens\"\n",
+    );
+    let config = folder.join("cedarjit.toml").display().to_string();
+    let (mut acknowledged, mut next) = (std::collections::BTreeSet::new(), 0);
+    for kill in 0..kills {
+        let mut serving = Serving::start(&["--config", &config]);
+        let there = kept(&serving.address);
+        let lost: Vec<_> = acknowledged.difference(&there).collect();
+        assert!(lost.is_empty(), "after {kill} kills {lost:?} are lost");
+        // What was written and not acknowledged may be there.
+        acknowledged = there;
+        let mut stream = TcpStream::connect(&serving.address).unwrap();
+        let writer = std::thread::spawn(move || {
+            let mut done = Vec::new();
+            while upsert(&mut stream, next) {
+                done.push(next);
+                next += 1;
+            }
+            (done, next + 1)
+        });
+        // Other times of a period of 64 milliseconds each time.
+        let wait = (kill * 37 % 64) as u64 * 1_000 + (kill * 411 % 1_000) as u64;
+        std::thread::sleep(std::time::Duration::from_micros(wait));
+        serving.child.kill().unwrap();
+        serving.child.wait().unwrap();
+        let (done, after) = writer.join().unwrap();
+        acknowledged.extend(done);
+        next = after;
+    }
+    let serving = Serving::start(&["--config", &config]);
+    let there = kept(&serving.address);
+    assert!(acknowledged.is_subset(&there));
+    println!("{kills} kills, {} changes acknowledged", acknowledged.len());
+    assert!(acknowledged.len() >= kills, "{}", acknowledged.len());
+    drop(serving);
+    std::fs::remove_dir_all(folder).unwrap();
+}

@@ -8,7 +8,9 @@ use cedarjit::RequestError;
 use http_body_util::{BodyExt, LengthLimitError, Limited};
 use serde::Serialize;
 
+use crate::changes::Refused;
 use crate::config::Limits;
+use crate::journal::JournalError;
 use crate::uid::BadType;
 
 /// Why a request has no answer but an error.
@@ -50,6 +52,15 @@ pub enum ApiError {
         /// How many may be.
         limit: usize,
     },
+    /// A change makes no sense, or what is there does not admit it.
+    #[error(transparent)]
+    Change(#[from] Box<Refused>),
+    /// There is nothing to keep changes in.
+    #[error("changes must be kept: say `changes = \"FILE\"` in the configuration")]
+    NoJournal,
+    /// What is kept cannot be read.
+    #[error(transparent)]
+    Journal(#[from] JournalError),
     /// The body is too large.
     #[error("the body is larger than {0} bytes")]
     TooLarge(usize),
@@ -95,7 +106,11 @@ impl ApiError {
             Self::Slow => StatusCode::REQUEST_TIMEOUT,
             Self::Busy | Self::Ended => StatusCode::SERVICE_UNAVAILABLE,
             Self::Unauthorized => StatusCode::UNAUTHORIZED,
-            Self::Metrics => StatusCode::INTERNAL_SERVER_ERROR,
+            Self::Change(refused) if refused.is_unkept() => StatusCode::INTERNAL_SERVER_ERROR,
+            Self::Change(refused) if refused.is_conflict() => StatusCode::CONFLICT,
+            Self::Change(_) => StatusCode::BAD_REQUEST,
+            Self::NoJournal => StatusCode::CONFLICT,
+            Self::Metrics | Self::Journal(_) => StatusCode::INTERNAL_SERVER_ERROR,
             Self::NotFound => StatusCode::NOT_FOUND,
             Self::Method => StatusCode::METHOD_NOT_ALLOWED,
         }

@@ -91,6 +91,8 @@ pub struct Config {
     pub tokens: TokenFiles,
     /// The decision log, if there is one.
     pub decision_log: Option<LogConfig>,
+    /// The journal of changes, if the admin API may make any.
+    pub changes: Option<PathBuf>,
     /// Checks of decisions, if there are any.
     pub self_check: Option<SelfCheckConfig>,
 }
@@ -243,6 +245,7 @@ impl Config {
             tls: Tls::read(root.section("tls")),
             tokens: TokenFiles::read(root.section("tokens")),
             decision_log: LogConfig::read(root.section("decision_log")),
+            changes: changes(&mut root),
             self_check: SelfCheckConfig::read(root.section("self_check")),
         };
         root.finish();
@@ -324,6 +327,12 @@ fn sources(root: &mut Section<'_>, args: &ServeArgs) -> Sources {
         schema: path("schema", &args.schema),
         entities: path("entities", &args.entities),
     }
+}
+
+fn changes(root: &mut Section<'_>) -> Option<PathBuf> {
+    let folder = root.origin().folder().to_owned();
+    root.take::<PathBuf>("changes")
+        .map(|path| folder.join(path))
 }
 
 fn limits(mut section: Section<'_>) -> Limits {

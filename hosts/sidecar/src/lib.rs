@@ -7,10 +7,12 @@
 mod admin;
 pub mod api;
 pub mod authzen;
+pub mod changes;
 pub mod config;
 pub mod credentials;
 pub mod decision_log;
 pub mod gateway;
+pub mod journal;
 pub mod load;
 mod log;
 pub mod mapping;

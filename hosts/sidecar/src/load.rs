@@ -7,7 +7,9 @@ use cedar_policy::{PolicyId, PolicySet, PolicySetError};
 use cedarjit::{BuildError, Engine, SelfCheck};
 use cedarjit_frontend::load::{self, ParseError};
 
+use crate::changes::{self, Refused};
 use crate::config::Sources;
+use crate::journal::{Journal, JournalError};
 
 /// Why the files do not make an engine.
 #[derive(Debug, thiserror::Error)]
@@ -38,6 +40,22 @@ pub enum LoadError {
         /// What collides.
         #[source]
         cause: Box<PolicySetError>,
+    },
+    /// The journal cannot be used.
+    #[error(transparent)]
+    Journal(#[from] JournalError),
+    /// What was changed by the admin API does not fit the files any more.
+    #[error(
+        "{}: a change does not fit the files any more: {cause}; put back what was in them, or move \
+         that file away, which forgets all changes",
+        path.display()
+    )]
+    Changes {
+        /// The journal.
+        path: PathBuf,
+        /// What cannot be made.
+        #[source]
+        cause: Box<Refused>,
     },
     /// The engine cannot check itself.
     #[error("{cause}; say another `self_check.folder`")]
@@ -95,6 +113,26 @@ pub fn engine(sources: &Sources, check: Option<SelfCheck>) -> Result<Engine, Loa
             cause: Box::new(cause),
         },
     })
+}
+
+/// The engine of the files, with all changes in the journal made again.
+///
+/// # Errors
+/// As [`engine`], and when the journal cannot be read or its changes do not fit the files.
+pub fn changed_engine(
+    sources: &Sources,
+    check: Option<SelfCheck>,
+    journal: Option<&Journal>,
+) -> Result<Engine, LoadError> {
+    let engine = engine(sources, check)?;
+    if let Some(journal) = journal {
+        let made = changes::apply(&engine, &journal.changes()?, || Ok(()));
+        made.map_err(|cause| LoadError::Changes {
+            path: journal.path().to_owned(),
+            cause,
+        })?;
+    }
+    Ok(engine)
 }
 
 /// The files that an error of the engine may be about.

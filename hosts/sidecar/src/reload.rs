@@ -29,7 +29,10 @@ pub async fn reload(state: &Arc<State>) -> bool {
     let _turn = state.reload_turn().await;
     let credentials = state.reload_credentials();
     let loading = Arc::clone(state);
-    let load = move || load::engine(&loading.config().sources, loading.self_check());
+    let load = move || {
+        let check = loading.self_check();
+        load::changed_engine(&loading.config().sources, check, loading.journal())
+    };
     let loaded = tokio::task::spawn_blocking(load).await;
     let why = match loaded {
         Ok(Ok(engine)) => {

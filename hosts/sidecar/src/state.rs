@@ -12,11 +12,13 @@ use cedarjit::{
     Binder, BoundRequest, Decision, Engine, Evaluation, OverlaidRequest, RequestError, Scratch,
     SelfCheck,
 };
-use tokio::sync::{MutexGuard, OwnedSemaphorePermit, Semaphore};
+use tokio::sync::{OwnedMutexGuard, OwnedSemaphorePermit, Semaphore};
 
+use crate::changes::{self, Change, Refused};
 use crate::config::Config;
 use crate::credentials::{Credentials, CredentialsError};
 use crate::decision_log::DecisionLog;
+use crate::journal::Journal;
 use crate::load::{self, LoadError};
 use crate::log::say;
 use crate::metrics::{Metrics, Outcome, What};
@@ -45,8 +47,10 @@ pub struct State {
     draining: AtomicBool,
     /// Held by searches: one for each processor.
     searching: Arc<Semaphore>,
-    /// Held by who loads anew.
-    reloading: tokio::sync::Mutex<()>,
+    /// What the admin API has changed.
+    journal: Option<Journal>,
+    /// Held by who loads anew, or changes what is loaded.
+    reloading: Arc<tokio::sync::Mutex<()>>,
     errors: Mutex<Errors>,
 }
 
@@ -129,7 +133,8 @@ impl State {
         let metrics = Metrics::default();
         let check = config.self_check.as_ref();
         let check = check.map(|check| check.for_engine(&metrics));
-        let engine = load::engine(&config.sources, check)?;
+        let journal = config.changes.as_deref().map(Journal::open).transpose()?;
+        let engine = load::changed_engine(&config.sources, check, journal.as_ref())?;
         let loaded = Loaded::new(engine, 1);
         metrics.loaded(loaded.since);
         Ok(Arc::new(Self {
@@ -140,7 +145,8 @@ impl State {
             generations: AtomicU64::new(1),
             draining: AtomicBool::new(false),
             searching: Arc::new(Semaphore::new(processors())),
-            reloading: tokio::sync::Mutex::default(),
+            journal,
+            reloading: Arc::default(),
             errors: Mutex::default(),
             config,
         }))
@@ -154,6 +160,23 @@ impl State {
     /// What is counted.
     pub fn metrics(&self) -> &Metrics {
         &self.metrics
+    }
+
+    /// Where changes of the admin API are kept, if it may make any.
+    pub(crate) fn journal(&self) -> Option<&Journal> {
+        self.journal.as_ref()
+    }
+
+    /// Makes changes of the engine in use, all or none, and keeps them.
+    ///
+    /// # Errors
+    /// When one of them cannot be made, or they cannot be kept.
+    pub(crate) fn change(&self, changes: &[Change]) -> Result<(), Box<Refused>> {
+        let loaded = self.current();
+        changes::apply(loaded.engine(), changes, || match &self.journal {
+            Some(journal) => Ok(journal.keep(changes)?),
+            None => Ok(()),
+        })
     }
 
     /// How an engine that is loaded anew checks itself, if it does.
@@ -232,9 +255,9 @@ impl State {
         Arc::clone(&self.searching).acquire_owned().await.ok()
     }
 
-    /// Waits until nobody else loads anew.
-    pub(crate) async fn reload_turn(&self) -> MutexGuard<'_, ()> {
-        self.reloading.lock().await
+    /// Waits until nobody else loads anew or changes what is loaded.
+    pub(crate) async fn reload_turn(&self) -> OwnedMutexGuard<()> {
+        Arc::clone(&self.reloading).lock_owned().await
     }
 
     fn errors(&self) -> std::sync::MutexGuard<'_, Errors> {
@@ -427,6 +450,11 @@ impl Loaded {
             binder: Binder::new(self.engine.snapshot()),
             scratch: Scratch::default(),
         });
+        // It may have been changed since.
+        let now = self.engine.snapshot();
+        if !Arc::ptr_eq(asker.binder.snapshot(), &now) {
+            asker.binder.set_snapshot(now);
+        }
         let answer = ask(&mut asker);
         idle().push(asker);
         answer

@@ -284,14 +284,19 @@ impl<'e> Transaction<'e> {
         })
     }
 
-    /// Makes the next snapshot, unless there is nothing new.
-    pub(super) fn commit(mut self) -> Result<Option<Snapshot>, UpdateError> {
+    /// Makes the next snapshot, unless there is nothing new. Calls `keep` when nothing else can fail.
+    pub(super) fn commit(
+        mut self,
+        keep: impl FnOnce() -> Result<(), UpdateError>,
+    ) -> Result<Option<Snapshot>, UpdateError> {
         if self.failed {
             return Err(UpdateError::Failed);
         }
         let affected = self.editor().finish()?;
         check_entity_count(self.store.len())?;
-        let Some(next) = self.next(&affected)? else {
+        let next = self.next(&affected)?;
+        keep()?;
+        let Some(next) = next else {
             return Ok(None);
         };
         if let Some(set) = self.policies.take().and_then(PolicyChange::into_set) {

@@ -10,6 +10,7 @@ use cedar_policy::{
 use cedarjit_frontend::limits::LimitError;
 use cedarjit_frontend::load::LoadError;
 use std::collections::HashMap;
+use std::error::Error;
 use std::sync::Arc;
 
 /// Why an engine could not be changed; it is then as it was.
@@ -34,6 +35,9 @@ pub enum UpdateError {
     /// The changed engine could not be built.
     #[error(transparent)]
     Build(#[from] BuildError),
+    /// The change could not be kept; see [`Engine::update_kept`].
+    #[error("the change could not be kept: {0}")]
+    Keep(#[source] Box<dyn Error + Send + Sync>),
 }
 
 impl From<PolicySetError> for UpdateError {
@@ -103,10 +107,23 @@ impl Engine {
         &self,
         change: impl FnOnce(&mut Transaction<'_>) -> Result<T, UpdateError>,
     ) -> Result<T, UpdateError> {
+        self.update_kept(change, || Ok(()))
+    }
+
+    /// As [`update`](Self::update), for who keeps changes elsewhere, too: calls `keep` once it is
+    /// certain that the change can take effect, and before it does. If that fails, it does not.
+    ///
+    /// # Errors
+    /// As there, and [`UpdateError::Keep`] if `keep` fails.
+    pub fn update_kept<T>(
+        &self,
+        change: impl FnOnce(&mut Transaction<'_>) -> Result<T, UpdateError>,
+        keep: impl FnOnce() -> Result<(), Box<dyn Error + Send + Sync>>,
+    ) -> Result<T, UpdateError> {
         let mut source = self.source();
         let mut transaction = Transaction::begin(self.snapshot(), &mut source);
         let result = change(&mut transaction)?;
-        let next = transaction.commit()?;
+        let next = transaction.commit(|| keep().map_err(UpdateError::Keep))?;
         let compile = source.compile;
         if let Some(next) = next {
             self.publish(Arc::new(next), compile);

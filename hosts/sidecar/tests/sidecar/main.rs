@@ -1,6 +1,7 @@
 //! The sidecar, asked over its sockets.
 
 mod certification;
+mod changes;
 mod client;
 mod configuration;
 mod malformed;
