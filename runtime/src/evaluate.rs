@@ -273,6 +273,11 @@ impl BoundRequest {
         self.run(scratch, mode, ())
     }
 
+    /// Calls `visit` with each policy that the scope index finds.
+    pub(crate) fn visit_candidates(&self, visit: impl FnMut(PolicyIndex)) {
+        self.candidates(NATIVE, visit);
+    }
+
     /// The policies that the index posts under the action alone.
     pub(crate) fn unscoped_policies(&self) -> Vec<PolicyIndex> {
         let index = self.snapshot.index.as_ref();

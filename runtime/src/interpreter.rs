@@ -15,6 +15,7 @@ mod tests;
 use crate::coverage::{Observer, Side};
 use crate::error::{ActualType, EvalError, ExpectedTypes};
 use crate::values::ValueContext;
+use crate::verdict::Verdict;
 use cedarjit_frontend::hir::{
     ActionConstraint, BinaryOp, BoundPolicy, EntityRef, Expr, Literal, ScopeConstraint,
     SlotBindings, UnaryOp, Var,
@@ -60,6 +61,35 @@ impl<'a, O: Observer> Interpreter<'a, O> {
     pub fn evaluate(&mut self, policy: &BoundPolicy) -> Result<bool, EvalError> {
         self.observer.policy();
         Ok(self.in_scope(policy)? && self.conditions(policy)?)
+    }
+
+    /// What decides about the policy, in the order in which it is evaluated.
+    pub(crate) fn verdict(&mut self, bound: &BoundPolicy) -> Verdict {
+        match self.first_unmet(bound) {
+            Ok(None) => Verdict::Satisfied,
+            Ok(Some(unmet)) => unmet,
+            Err(error) => Verdict::Failed(error),
+        }
+    }
+
+    fn first_unmet(&mut self, bound: &BoundPolicy) -> Result<Option<Verdict>, EvalError> {
+        let (policy, request) = (&bound.policy, self.context.request);
+        if !self.matches(request.principal(), &policy.principal, &bound.slots)? {
+            return Ok(Some(Verdict::OtherPrincipal));
+        }
+        if !self.matches_action(request.action(), &policy.action) {
+            return Ok(Some(Verdict::OtherAction));
+        }
+        if !self.matches(request.resource(), &policy.resource, &bound.slots)? {
+            return Ok(Some(Verdict::OtherResource));
+        }
+        for (clause, condition) in policy.conditions.iter().enumerate() {
+            let holds = self.eval_bool(&condition.body).map_err(|error| *error)?;
+            if holds == condition.unless {
+                return Ok(Some(Verdict::Unmet { clause }));
+            }
+        }
+        Ok(None)
     }
 
     /// The value of an expression.

@@ -62,6 +62,7 @@ mod snapshot;
 pub mod store;
 mod symbols;
 pub mod values;
+mod verdict;
 
 pub use bind::{Binder, BoundRequest};
 pub use cedar_policy::Decision;
@@ -83,3 +84,4 @@ pub use response::{Diagnostics, PolicyError, Response};
 pub use saved::{SaveError, SavedError};
 pub use session::Session;
 pub use snapshot::{Explanation, Snapshot};
+pub use verdict::{PolicyVerdict, Verdict};

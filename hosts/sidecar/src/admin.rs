@@ -14,6 +14,7 @@ use serde_json::json;
 
 use crate::api::{self, Answer, ApiError};
 use crate::changes::Change;
+use crate::explain;
 use crate::journal::Journal;
 use crate::reload::reload;
 use crate::state::State;
@@ -25,6 +26,8 @@ pub(crate) fn router() -> Router<Arc<State>> {
         .route("/admin/v1/state", get(state))
         .route("/admin/v1/reload", post(reload_now))
         .route("/admin/v1/changes", get(changes).post(change))
+        .route("/admin/v1/policies", get(explain::policies))
+        .route("/admin/v1/explain", post(explain::explain))
 }
 
 /// `GET /admin/v1/state`: what is loaded, and why newer files are not.
@@ -102,6 +105,15 @@ fn describe(state: &State) -> serde_json::Value {
         "schema": snapshot.schema().is_some(),
         "tier": snapshot.tier().to_string(),
         "memory_bytes": snapshot.memory().total().used,
+        "native_bodies": stats.native_shapes,
+        "bodies": stats.shapes,
+        "changes": state.journal().map(|journal| journal.path().display().to_string()),
+        "checked": stats.self_check.map(|check| json!({
+            "decisions": check.checked,
+            "dropped": check.dropped,
+            "differences": check.differences,
+            "interpreted_policies": check.interpreted_policies,
+        })),
         "reload_error": state.reload_error(),
         "credentials_error": state.credentials_error(),
     })

@@ -14,7 +14,7 @@ use crate::strict;
 use crate::uid::uid_text;
 
 /// A request in the texts that the engine takes.
-struct Call {
+pub(crate) struct Call {
     principal: String,
     action: String,
     resource: String,
@@ -23,7 +23,7 @@ struct Call {
 
 impl Call {
     /// Reads a request as cedar-policy's interfaces take it. Other fields are ignored.
-    fn read(call: &Value) -> Result<Self, ApiError> {
+    pub(crate) fn read(call: &Value) -> Result<Self, ApiError> {
         Ok(Self {
             principal: uid(call, "principal")?,
             action: uid(call, "action")?,
@@ -36,7 +36,7 @@ impl Call {
         })
     }
 
-    fn question(&self) -> Question<'_> {
+    pub(crate) fn question(&self) -> Question<'_> {
         Question {
             principal: &self.principal,
             action: &self.action,

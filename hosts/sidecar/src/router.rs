@@ -16,7 +16,7 @@ use tokio::sync::Semaphore;
 use crate::api::{Answer, ApiError};
 use crate::credentials::{Credentials, Guard};
 use crate::state::State;
-use crate::{admin, authzen, gateway, native};
+use crate::{admin, authzen, gateway, native, page};
 
 /// The header that is given back as it came.
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
@@ -34,6 +34,7 @@ pub fn router(state: &Arc<State>) -> Router {
     let mut router = guarded(state, decisions, |credentials| &credentials.api);
     if state.config().tokens.admin.is_some() {
         router = router.merge(guarded(state, admin::router(), |c| &c.admin));
+        router = router.merge(page::router());
     }
     router
         .merge(gateway::health(state))

@@ -1,6 +1,7 @@
 //! What all requests share: the engine in use and what it was made from, and the one place where it
 //! is exchanged.
 
+use std::collections::HashMap;
 use std::io;
 use std::num::NonZero;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -10,7 +11,7 @@ use std::time::{Duration, Instant, SystemTime};
 use arc_swap::ArcSwap;
 use cedarjit::{
     Binder, BoundRequest, Decision, Engine, Evaluation, OverlaidRequest, RequestError, Scratch,
-    SelfCheck,
+    SelfCheck, Snapshot,
 };
 use tokio::sync::{OwnedMutexGuard, OwnedSemaphorePermit, Semaphore};
 
@@ -77,6 +78,21 @@ pub struct Loaded {
 struct Asker {
     binder: Binder,
     scratch: Scratch,
+    /// How often policies determined a decision, by id.
+    hits: HashMap<String, u64>,
+}
+
+impl Asker {
+    fn count(&mut self, decided: &Decided) {
+        for policy in &decided.reasons {
+            match self.hits.get_mut(policy) {
+                Some(hits) => *hits += 1,
+                None => {
+                    self.hits.insert(policy.clone(), 1);
+                }
+            }
+        }
+    }
 }
 
 /// A request in the texts that the engine takes.
@@ -309,11 +325,16 @@ impl State {
         let validate = self.config.request_validation;
         loaded.with_asker(|asker| {
             let started = Instant::now();
-            let Asker { binder, scratch } = asker;
+            let Asker {
+                binder, scratch, ..
+            } = asker;
             let bound = bind(binder, question, validate);
             let time = started.elapsed();
             let request = bound.inspect_err(|error| self.refused(question, error, time))?;
-            Ok(self.decided(question, time, |scratch| request.evaluate(scratch), scratch))
+            let decided =
+                self.decided(question, time, |scratch| request.evaluate(scratch), scratch);
+            asker.count(&decided);
+            Ok(decided)
         })
     }
 
@@ -334,12 +355,32 @@ impl State {
         let validate = self.config.request_validation;
         loaded.with_asker(|asker| {
             let started = Instant::now();
-            let Asker { binder, scratch } = asker;
+            let Asker {
+                binder, scratch, ..
+            } = asker;
             let bound = bind_overlaid(binder, question, overlay, validate);
             let time = started.elapsed();
             let request = bound.inspect_err(|error| self.refused(question, error, time))?;
-            Ok(self.decided(question, time, |scratch| request.evaluate(scratch), scratch))
+            let decided =
+                self.decided(question, time, |scratch| request.evaluate(scratch), scratch);
+            asker.count(&decided);
+            Ok(decided)
         })
+    }
+
+    /// Decides a request that is neither counted nor logged.
+    ///
+    /// # Errors
+    /// As [`decide`](Self::decide).
+    pub(crate) fn ask_quietly(
+        &self,
+        snapshot: &Arc<Snapshot>,
+        question: Question<'_>,
+    ) -> Result<(BoundRequest, Decided), RequestError> {
+        let mut binder = Binder::new(Arc::clone(snapshot));
+        let request = bind(&mut binder, question, self.config.request_validation)?.clone();
+        let decided = Decided::of(request.evaluate(&mut Scratch::default()));
+        Ok((request, decided))
     }
 
     /// Evaluates what was bound, and counts it.
@@ -442,6 +483,17 @@ impl Loaded {
         self.since
     }
 
+    /// How often each policy determined a decision, by id; decisions that are being made may be
+    /// missing.
+    pub fn hits(&self) -> HashMap<String, u64> {
+        let mut all = HashMap::new();
+        let idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner);
+        for (policy, hits) in idle.iter().flat_map(|asker| &asker.hits) {
+            *all.entry(policy.clone()).or_default() += hits;
+        }
+        all
+    }
+
     /// Lends memory to ask with.
     fn with_asker<T>(&self, ask: impl FnOnce(&mut Asker) -> T) -> T {
         let idle = || self.idle.lock().unwrap_or_else(PoisonError::into_inner);
@@ -449,6 +501,7 @@ impl Loaded {
         let mut asker = taken.unwrap_or_else(|| Asker {
             binder: Binder::new(self.engine.snapshot()),
             scratch: Scratch::default(),
+            hits: HashMap::new(),
         });
         // It may have been changed since.
         let now = self.engine.snapshot();

@@ -42,14 +42,19 @@ impl Answer {
 const PATIENCE: Duration = Duration::from_secs(20);
 
 /// A connection that is kept.
-pub(crate) struct Client(BufReader<TcpStream>);
+pub(crate) struct Client(BufReader<TcpStream>, &'static str);
 
 impl Client {
     pub(crate) fn connect(address: SocketAddr) -> Self {
         let stream = TcpStream::connect(address).expect("a connection");
         stream.set_read_timeout(Some(PATIENCE)).expect("a timeout");
         stream.set_nodelay(true).expect("an option");
-        Self(BufReader::new(stream))
+        Self(BufReader::new(stream), "sidecar")
+    }
+
+    /// As [`connect`](Self::connect), to a server that asks for a name of its own.
+    pub(crate) fn connect_to(address: SocketAddr, host: &'static str) -> Self {
+        Self(Self::connect(address).0, host)
     }
 
     /// Sends bytes as they are.
@@ -92,7 +97,8 @@ impl Client {
         headers: &[(&str, &str)],
         body: &[u8],
     ) -> Answer {
-        let mut head = format!("{method} {path} HTTP/1.1\r\nhost: sidecar\r\n");
+        let host = self.1;
+        let mut head = format!("{method} {path} HTTP/1.1\r\nhost: {host}\r\n");
         for (key, value) in headers {
             head.push_str(&format!("{key}: {value}\r\n"));
         }
@@ -104,7 +110,8 @@ impl Client {
             .expect("a request");
         let answer = self.receive().expect("an answer");
         if answer.header("connection") == Some("close") {
-            *self = Self::connect(self.0.get_ref().peer_addr().expect("an address"));
+            let address = self.0.get_ref().peer_addr().expect("an address");
+            *self = Self::connect_to(address, host);
         }
         answer
     }

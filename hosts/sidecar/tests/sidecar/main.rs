@@ -7,6 +7,7 @@ mod configuration;
 mod malformed;
 mod native;
 mod operation;
+mod page;
 mod secured;
 mod server;
 mod vectors;
