@@ -124,6 +124,13 @@ fn processors() -> usize {
 }
 
 impl Decided {
+    /// The answer where nothing is decided.
+    const CONSTANT: Self = Self {
+        allowed: false,
+        reasons: Vec::new(),
+        errors: Vec::new(),
+    };
+
     fn of(answer: Evaluation<'_>) -> Self {
         let errors = answer.errors();
         let mut decided = Self {
@@ -322,6 +329,9 @@ impl State {
         loaded: &Loaded,
         question: Question<'_>,
     ) -> Result<Decided, RequestError> {
+        if cfg!(feature = "constant-decision") {
+            return Ok(Decided::CONSTANT);
+        }
         let validate = self.config.request_validation;
         loaded.with_asker(|asker| {
             let started = Instant::now();
