@@ -19,6 +19,8 @@ pub use emit::{
 pub use host::Host;
 pub use prepared::{Answer, PreparedFrame, RequestParts, StoreMemory};
 pub use session::{FusedOutcomes, Session};
+#[cfg(feature = "other-targets")]
+pub use unit::OtherTarget;
 pub use unit::{
     BatchFunction, CompileError, Compiler, Function, FusedFunction, Listing, Unavailable,
 };

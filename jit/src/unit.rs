@@ -6,8 +6,8 @@
 #![allow(unsafe_code)]
 
 use crate::emit::{
-    BatchSource, Facts, FusedCode, FusedPolicy, Symbols, batch_signature, check_size, emit,
-    emit_batch, emit_fused, fused_signature, signature,
+    BatchSource, Facts, FusedCode, FusedPolicy, Symbols, Target, batch_signature, check_size, emit,
+    emit_batch, emit_fused, fused_signature, has_vectors, signature,
 };
 use cedarjit_ir::abi::Frame;
 use cedarjit_ir::expr::{Body, Var};
@@ -82,6 +82,7 @@ impl From<ModuleError> for CompileError {
 /// Turns bodies into code for the processor that this runs on.
 pub struct Compiler {
     isa: OwnedTargetIsa,
+    vectors: bool,
 }
 
 impl std::fmt::Debug for Compiler {
@@ -112,7 +113,26 @@ impl Compiler {
         let isa = builder
             .finish(isa)
             .map_err(|e| Unavailable::Settings(e.into()))?;
-        Ok(Self { isa })
+        let vectors = has_vectors(&*isa);
+        Ok(Self { isa, vectors })
+    }
+
+    /// A compiler for this processor, whose code does without vectors, as it does on processors that
+    /// have none.
+    ///
+    /// # Errors
+    /// When there is no code generator for it.
+    pub fn without_vectors() -> Result<Self, Unavailable> {
+        let vectors = false;
+        Ok(Self {
+            vectors,
+            ..Self::new()?
+        })
+    }
+
+    fn target(&self) -> Target<'_> {
+        let (isa, vectors) = (&*self.isa, self.vectors);
+        Target { isa, vectors }
     }
 
     fn isa() -> Result<settings::Flags, settings::SetError> {
@@ -153,7 +173,7 @@ impl Compiler {
             move |func: &mut ClifFunction, context: &mut FunctionBuilderContext| {
                 verify(body)?;
                 func.signature = signature(&*self.isa);
-                emit(body, symbols, &*self.isa, func, context)
+                emit(body, symbols, self.target(), func, context)
             }
         });
         let (codes, unit) = self.define(sources)?;
@@ -189,7 +209,7 @@ impl Compiler {
         let mut kind = FusedCode::default();
         let source = |func: &mut ClifFunction, context: &mut FunctionBuilderContext| {
             func.signature = fused_signature(&*self.isa);
-            kind = emit_fused(policies, symbols, facts, &*self.isa, func, context)?;
+            kind = emit_fused(policies, symbols, facts, self.target(), func, context)?;
             Ok(())
         };
         let (codes, unit) = self.define(std::iter::once(source))?;
@@ -217,7 +237,7 @@ impl Compiler {
         check_policies(source.policies)?;
         let emit = |func: &mut ClifFunction, context: &mut FunctionBuilderContext| {
             func.signature = batch_signature(&*self.isa);
-            emit_batch(source, symbols, &*self.isa, func, context)
+            emit_batch(source, symbols, self.target(), func, context)
         };
         let (codes, unit) = self.define(std::iter::once(emit))?;
         let code = codes.first().ok_or(CompileError::NoCode)?;
@@ -275,16 +295,19 @@ impl Compiler {
     /// When the body is invalid or too large.
     pub fn listing(&self, body: &Body, symbols: &dyn Symbols) -> Result<Listing, CompileError> {
         verify(body)?;
+        self.list(|func, context| {
+            func.signature = signature(&*self.isa);
+            emit(body, symbols, self.target(), func, context)
+        })
+    }
+
+    fn list(
+        &self,
+        source: impl FnOnce(&mut ClifFunction, &mut FunctionBuilderContext) -> Result<(), CompileError>,
+    ) -> Result<Listing, CompileError> {
         let mut context = Context::new();
-        context.func.signature = signature(&*self.isa);
         context.set_disasm(true);
-        emit(
-            body,
-            symbols,
-            &*self.isa,
-            &mut context.func,
-            &mut FunctionBuilderContext::new(),
-        )?;
+        source(&mut context.func, &mut FunctionBuilderContext::new())?;
         let clif = context.func.display().to_string();
         let compiled = context
             .compile(&*self.isa, &mut ControlPlane::default())
@@ -293,6 +316,70 @@ impl Compiler {
             clif,
             disassembly: compiled.vcode.clone().unwrap_or_default(),
             code_size: compiled.code_buffer().len(),
+        })
+    }
+}
+
+/// A code generator for another processor than this one: its code is listed and never run.
+#[cfg(feature = "other-targets")]
+#[derive(Debug)]
+pub struct OtherTarget(Compiler);
+
+#[cfg(feature = "other-targets")]
+impl OtherTarget {
+    /// For a target triple, as `aarch64-unknown-linux-gnu`.
+    ///
+    /// # Errors
+    /// When there is no code generator for it.
+    pub fn new(triple: &str) -> Result<Self, Unavailable> {
+        let settings =
+            |error: Box<dyn std::error::Error + Send + Sync>| Unavailable::Settings(error);
+        let flags = Compiler::isa().map_err(|e| settings(e.into()))?;
+        let builder = cranelift_codegen::isa::lookup_by_name(triple);
+        let isa = builder.map_err(|e| settings(e.into()))?.finish(flags);
+        let isa = isa.map_err(|e| settings(e.into()))?;
+        let vectors = has_vectors(&*isa);
+        Ok(Self(Compiler { isa, vectors }))
+    }
+
+    /// As [`Compiler::listing`].
+    ///
+    /// # Errors
+    /// As there.
+    pub fn listing(&self, body: &Body, symbols: &dyn Symbols) -> Result<Listing, CompileError> {
+        self.0.listing(body, symbols)
+    }
+
+    /// The code of [`Compiler::fuse`].
+    ///
+    /// # Errors
+    /// As there.
+    pub fn fused_listing(
+        &self,
+        policies: &[FusedPolicy<'_>],
+        symbols: &dyn Symbols,
+        facts: &dyn Facts,
+    ) -> Result<Listing, CompileError> {
+        check_policies(policies)?;
+        self.0.list(|func, context| {
+            func.signature = fused_signature(&*self.0.isa);
+            emit_fused(policies, symbols, facts, self.0.target(), func, context).map(drop)
+        })
+    }
+
+    /// The code of [`Compiler::batch`].
+    ///
+    /// # Errors
+    /// As there.
+    pub fn batch_listing(
+        &self,
+        source: &BatchSource<'_>,
+        symbols: &dyn Symbols,
+    ) -> Result<Listing, CompileError> {
+        check_policies(source.policies)?;
+        self.0.list(|func, context| {
+            func.signature = batch_signature(&*self.0.isa);
+            emit_batch(source, symbols, self.0.target(), func, context)
         })
     }
 }

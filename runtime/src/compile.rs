@@ -35,6 +35,13 @@ pub(crate) fn compiler() -> Result<&'static Compiler, Arc<Unavailable>> {
     compiler.as_ref().map_err(Arc::clone)
 }
 
+/// As [`compiler`], without vectors.
+fn portable_compiler() -> Result<&'static Compiler, Arc<Unavailable>> {
+    static COMPILER: OnceLock<Result<Compiler, Arc<Unavailable>>> = OnceLock::new();
+    let compiler = COMPILER.get_or_init(|| Compiler::without_vectors().map_err(Arc::new));
+    compiler.as_ref().map_err(Arc::clone)
+}
+
 /// Where a body's code is, once there is some.
 #[derive(Debug, Default)]
 pub(crate) struct CodeCell {
@@ -103,6 +110,7 @@ impl Compilation {
         let compiler = match jit {
             JitMode::Off => Err(InterpretedBecause::Asked),
             JitMode::Auto => compiler().map_err(InterpretedBecause::Unavailable),
+            JitMode::Portable => portable_compiler().map_err(InterpretedBecause::Unavailable),
         };
         let mut bodies = Vec::new();
         if let Ok(compiler) = compiler {

@@ -61,6 +61,8 @@ mod session;
 mod snapshot;
 pub mod store;
 mod symbols;
+#[cfg(feature = "other-targets")]
+mod targets;
 pub mod values;
 mod verdict;
 

@@ -9,7 +9,7 @@
 use super::fuse::check_fused;
 use super::known::{Facts, Known, Subject, analyse};
 use super::logic::MAX_FLAG_COST;
-use super::{Consts, Emitter, FusedPolicy, Operand, Symbols, arg, checked_memory};
+use super::{Consts, Emitter, FusedPolicy, Operand, Symbols, Target, arg, checked_memory};
 use crate::unit::CompileError;
 use cedarjit_ir::abi::{EntityHeader, Frame};
 use cedarjit_ir::expr::{Body, Op, Var};
@@ -111,7 +111,7 @@ struct Flags {
 pub(crate) fn emit_batch(
     source: &BatchSource<'_>,
     symbols: &dyn Symbols,
-    isa: &dyn TargetIsa,
+    target: Target<'_>,
     func: &mut ClifFunction,
     context: &mut FunctionBuilderContext,
 ) -> Result<(), CompileError> {
@@ -127,7 +127,7 @@ pub(crate) fn emit_batch(
         permitted: builder.declare_var(I64),
         forbidden: builder.declare_var(I64),
     };
-    let mut emitter = Emitter::new(builder, isa, symbols, frame);
+    let mut emitter = Emitter::new(builder, target, symbols, frame);
     let (round, answered) = (emitter.b.create_block(), emitter.b.create_block());
     let index = emitter.b.append_block_param(round, I64);
     let before = emitter.b.append_block_param(round, I64);
@@ -162,7 +162,7 @@ pub(crate) fn emit_batch(
     emitter.b.ins().return_(&[all]);
     let mut builder = emitter.b;
     builder.seal_all_blocks();
-    builder.finalize(isa.frontend_config());
+    builder.finalize(target.isa.frontend_config());
     Ok(())
 }
 

@@ -35,7 +35,7 @@ impl Emitter<'_, '_> {
         if let Some(known) = self.builtin_signatures[arity] {
             return known;
         }
-        let mut signature = Signature::new(self.isa.default_call_conv());
+        let mut signature = Signature::new(self.target.isa.default_call_conv());
         signature.params.push(AbiParam::new(self.pointer));
         for _ in 0..arity {
             signature.params.push(AbiParam::new(I64));

@@ -6,7 +6,7 @@
 
 use super::known::{Facts, analyse};
 use super::logic::MAX_FLAG_COST;
-use super::{Consts, Emitter, Symbols, check_size};
+use super::{Consts, Emitter, Symbols, Target, check_size};
 use crate::unit::CompileError;
 use cedarjit_ir::expr::Body;
 use cedarjit_ir::value::Tag;
@@ -58,7 +58,7 @@ pub(crate) fn emit_fused(
     policies: &[FusedPolicy<'_>],
     symbols: &dyn Symbols,
     facts: &dyn Facts,
-    isa: &dyn TargetIsa,
+    target: Target<'_>,
     func: &mut ClifFunction,
     context: &mut FunctionBuilderContext,
 ) -> Result<FusedCode, CompileError> {
@@ -78,7 +78,7 @@ pub(crate) fn emit_fused(
     let zero = builder.ins().iconst(I64, 0);
     builder.def_var(masks.satisfied, zero);
     builder.def_var(masks.failed, zero);
-    let mut emitter = Emitter::new(builder, isa, symbols, frame);
+    let mut emitter = Emitter::new(builder, target, symbols, frame);
     let give_up = emitter.b.create_block();
     emitter.b.set_cold_block(give_up);
     emitter.give_up = Some(give_up);
@@ -106,7 +106,7 @@ pub(crate) fn emit_fused(
         .store(MemFlagsData::trusted(), all, failed_out, 0);
     builder.ins().return_(&[all]);
     builder.seal_all_blocks();
-    builder.finalize(isa.frontend_config());
+    builder.finalize(target.isa.frontend_config());
     Ok(code)
 }
 

@@ -4,8 +4,8 @@
 //! becomes control flow. A node that several others use is computed once where one computation
 //! reaches all of them: values computed in a branch are forgotten when the branch ends.
 //!
-//! Only operations that every Cranelift target has are used; overflow is detected without the
-//! overflow-checking instructions.
+//! Only operations that every Cranelift target has are used: overflow is detected without the
+//! overflow-checking instructions, and vectors are used where the processor has them.
 
 mod attr;
 mod batch;
@@ -69,6 +69,22 @@ pub struct RecordSymbol {
     pub positions: Vec<usize>,
 }
 
+/// What code is generated for.
+#[derive(Clone, Copy)]
+pub(crate) struct Target<'a> {
+    pub(crate) isa: &'a dyn TargetIsa,
+    /// Whether to use vectors of four 32-bit integers.
+    pub(crate) vectors: bool,
+}
+
+/// Whether a processor has vectors of four 32-bit integers: all do that Cranelift knows but for those
+/// of RISC-V without the extension.
+pub(crate) fn has_vectors(isa: &dyn TargetIsa) -> bool {
+    let mut flags = isa.isa_flags().into_iter();
+    let extension = flags.find(|flag| flag.name == "has_v");
+    extension.is_none_or(|flag| flag.as_bool() == Some(true))
+}
+
 /// The signature of a compiled body: `(frame, constants) -> outcome`.
 pub(crate) fn signature(isa: &dyn TargetIsa) -> Signature {
     let mut signature = Signature::new(isa.default_call_conv());
@@ -82,7 +98,7 @@ pub(crate) fn signature(isa: &dyn TargetIsa) -> Signature {
 pub(crate) fn emit(
     body: &Body,
     symbols: &dyn Symbols,
-    isa: &dyn TargetIsa,
+    target: Target<'_>,
     func: &mut ClifFunction,
     context: &mut FunctionBuilderContext,
 ) -> Result<(), CompileError> {
@@ -95,7 +111,7 @@ pub(crate) fn emit(
         builder.block_params(entry)[0],
         builder.block_params(entry)[1],
     );
-    let mut emitter = Emitter::new(builder, isa, symbols, frame);
+    let mut emitter = Emitter::new(builder, target, symbols, frame);
     emitter.start(body, Consts::Table(consts), analyse(body, None));
     let fail = emitter.fail;
     let satisfied = emitter.b.create_block();
@@ -106,7 +122,7 @@ pub(crate) fn emit(
     emitter.finish(fail, Outcome::Failed);
     let mut builder = emitter.b;
     builder.seal_all_blocks();
-    builder.finalize(isa.frontend_config());
+    builder.finalize(target.isa.frontend_config());
     Ok(())
 }
 
@@ -207,7 +223,7 @@ struct Emitter<'a, 'f> {
     trail: Vec<NodeId>,
     builtin_signatures: [Option<SigRef>; MAX_ARITY + 1],
     pointer: Type,
-    isa: &'a dyn TargetIsa,
+    target: Target<'a>,
 }
 
 /// Memory that does not change while a body runs.
@@ -229,7 +245,7 @@ fn unaligned_memory() -> MemFlagsData {
 impl<'a, 'f> Emitter<'a, 'f> {
     fn new(
         mut b: FunctionBuilder<'f>,
-        isa: &'a dyn TargetIsa,
+        target: Target<'a>,
         symbols: &'a dyn Symbols,
         frame: Value,
     ) -> Self {
@@ -254,8 +270,8 @@ impl<'a, 'f> Emitter<'a, 'f> {
             varies: Vec::new(),
             trail: Vec::new(),
             builtin_signatures: [None; MAX_ARITY + 1],
-            pointer: isa.pointer_type(),
-            isa,
+            pointer: target.isa.pointer_type(),
+            target,
         }
     }
 

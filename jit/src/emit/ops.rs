@@ -10,7 +10,7 @@ use cedarjit_ir::heap::Heap;
 use cedarjit_ir::ids::{ConstId, NodeId};
 use cedarjit_ir::value::Tag;
 use cranelift_codegen::ir::condcodes::IntCC;
-use cranelift_codegen::ir::types::{I32, I32X4, I64};
+use cranelift_codegen::ir::types::{I8, I32, I32X4, I64};
 use cranelift_codegen::ir::{Block, InstBuilder, Value};
 use std::mem::offset_of;
 
@@ -254,7 +254,34 @@ impl Emitter<'_, '_> {
     pub(super) fn has_ancestor(&mut self, header: Value, other: Value) -> Value {
         let buckets = self.buckets(header);
         let (_, found) = self.look_up(buckets, other);
-        self.b.ins().vany_true(found)
+        self.any(found)
+    }
+
+    /// Whether something was [looked up](Self::look_up) and found, as a flag.
+    pub(super) fn any(&mut self, found: Value) -> Value {
+        match self.target.vectors {
+            true => self.b.ins().vany_true(found),
+            false => found,
+        }
+    }
+
+    /// An id, to be compared with what was looked for.
+    pub(super) fn wanted(&mut self, id: Value) -> Value {
+        match self.target.vectors {
+            true => self.b.ins().splat(I32X4, id),
+            false => id,
+        }
+    }
+
+    /// What says that nothing was found.
+    pub(super) fn not_found(&mut self) -> Value {
+        match self.target.vectors {
+            true => {
+                let zero = self.b.ins().iconst(I32, 0);
+                self.b.ins().splat(I32X4, zero)
+            }
+            false => self.b.ins().iconst(I8, 0),
+        }
     }
 
     /// How the buckets of the entity at `header` are searched, and the first of them.
@@ -266,7 +293,7 @@ impl Emitter<'_, '_> {
     }
 
     /// Looks for `other` in its place in an entity's buckets: its id four times, and a vector that is
-    /// not zero where it was found.
+    /// not zero where it was found; without vectors, its id and a flag.
     pub(super) fn look_up(&mut self, buckets: Buckets, other: Value) -> (Value, Value) {
         let Buckets { search, first } = buckets;
         let id = self.b.ins().ireduce(I32, other);
@@ -282,13 +309,18 @@ impl Emitter<'_, '_> {
         let offset = self.shift_left(bucket, i64::from(scale));
         let all = self.frame_field(self.pointer, offset_of!(Frame, ancestors));
         let bucket = self.b.ins().iadd(all, offset);
-        let wanted = self.b.ins().splat(I32X4, id);
+        let wanted = self.wanted(id);
+        // Two vectors, or the eight ids one by one.
+        let (kind, step) = match self.target.vectors {
+            true => (I32X4, 16),
+            false => (I32, 4),
+        };
         let mut found: Option<Value> = None;
-        for half in [0, 16] {
-            if half != 0 && planted(Fault::AncestorHalfBucket) {
+        for offset in (0..BUCKET_BYTES as i32).step_by(step) {
+            if offset >= 16 && planted(Fault::AncestorHalfBucket) {
                 continue;
             }
-            let ids = self.b.ins().load(I32X4, unaligned_memory(), bucket, half);
+            let ids = self.b.ins().load(kind, unaligned_memory(), bucket, offset);
             let equal = self.b.ins().icmp(IntCC::Equal, ids, wanted);
             found = Some(match found {
                 Some(other) => self.b.ins().bor(other, equal),

@@ -7,7 +7,7 @@ use cedarjit_ir::heap::Heap;
 use cedarjit_ir::ids::NodeId;
 use cedarjit_ir::value::Tag;
 use cranelift_codegen::ir::condcodes::IntCC;
-use cranelift_codegen::ir::types::{I32, I32X4, I64};
+use cranelift_codegen::ir::types::{I32, I64};
 use cranelift_codegen::ir::{
     Block, InstBuilder, MemFlagsData, StackSlotData, StackSlotKind, Value,
 };
@@ -175,13 +175,13 @@ impl Emitter<'_, '_> {
         let header = self.header(left);
         let buckets = self.buckets(header);
         let index = self.b.append_block_param(head, I64);
-        let found = self.b.append_block_param(head, I32X4);
-        let any = self.b.append_block_param(done, I32X4);
         let own = self.b.ins().ireduce(I32, left);
-        let own = self.b.ins().splat(I32X4, own);
+        let own = self.wanted(own);
         let zero = self.iconst(0);
-        let none = self.b.ins().iconst(I32, 0);
-        let none = self.b.ins().splat(I32X4, none);
+        let none = self.not_found();
+        let kind = self.b.func.dfg.value_type(none);
+        let found = self.b.append_block_param(head, kind);
+        let any = self.b.append_block_param(done, kind);
         let start = [arg(zero), arg(none)];
         (self.b.ins()).brif(set.length, head, &start, done, &[arg(none)]);
         self.b.switch_to_block(head);
@@ -196,7 +196,7 @@ impl Emitter<'_, '_> {
         let again = [arg(next), arg(found)];
         self.b.ins().brif(more, head, &again, done, &[arg(found)]);
         self.b.switch_to_block(done);
-        let any = self.b.ins().vany_true(any);
+        let any = self.any(any);
         self.b.ins().brif(any, then, &[], els, &[]);
         self.b.switch_to_block(long);
     }

@@ -12,6 +12,9 @@ pub enum JitMode {
     /// Generate code where that is possible, interpret elsewhere.
     #[default]
     Auto,
+    /// As [`Auto`](Self::Auto), without vector instructions even if the processor has them: code as on
+    /// one that has none, somewhat slower where it searches ancestors.
+    Portable,
     /// Interpret.
     Off,
 }

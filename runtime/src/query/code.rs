@@ -44,7 +44,7 @@ impl BatchCell {
 }
 
 /// The variable that differs from one entity to the next.
-pub(super) fn varied(side: Side) -> Var {
+pub(crate) fn varied(side: Side) -> Var {
     match side {
         Side::Principal => Var::Principal,
         Side::Resource => Var::Resource,

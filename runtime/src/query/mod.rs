@@ -20,6 +20,8 @@ pub use actions::AllowedActions;
 pub use allowed::Allowed;
 pub(crate) use candidates::TypeLists;
 pub(crate) use code::BatchCell;
+#[cfg(feature = "other-targets")]
+pub(crate) use code::varied;
 pub use decide::Decisions;
 
 use crate::bind::BoundRequest;

@@ -9,8 +9,8 @@ use super::{Answer, Answers, EngineError, Given, Loaded, SchemaText, TestEngine,
 use ::cedarjit::coverage::Coverage;
 use ::cedarjit::request::RequestPart;
 use ::cedarjit::{
-    Binder, BoundRequest, CompileMode, Engine, EngineBuilder, EntityHandle, RequestError, Scratch,
-    Snapshot, Uid,
+    Binder, BoundRequest, CompileMode, Engine, EngineBuilder, EntityHandle, JitMode, RequestError,
+    Scratch, Snapshot, Uid,
 };
 use cedar_policy::Response;
 use std::num::NonZero;
@@ -128,6 +128,10 @@ impl TestEngine for CedarjitEngine {
             true => Some(Checked::load(world, with_schema(world))?),
             false => None,
         };
+        let portable = match self.uses(&[Mode::Portable]) && in_sample {
+            true => Some(portable(world)?),
+            false => None,
+        };
         // Last, so that the first requests come while code is being generated.
         let background = match self.uses(&[Mode::Background]) && in_sample {
             true => Some(in_background(world)?),
@@ -153,6 +157,7 @@ impl TestEngine for CedarjitEngine {
             saved,
             overlaying,
             checked,
+            portable,
             fused: self.uses(&[Mode::Fused]) && in_sample,
             background,
             asking,
@@ -198,6 +203,13 @@ fn in_background(world: &World) -> Result<Ready, EngineError> {
     if world.policies.num_of_policies().is_multiple_of(2) {
         return Ok(Ready::new(updated(world, builder)?.engine));
     }
+    let builder = builder.policies(&world.policies);
+    Ready::build(builder.entities(world.entities.clone()))
+}
+
+/// An engine whose code has no vectors.
+fn portable(world: &World) -> Result<Ready, EngineError> {
+    let builder = with_schema(world).jit(JitMode::Portable);
     let builder = builder.policies(&world.policies);
     Ready::build(builder.entities(world.entities.clone()))
 }
@@ -260,6 +272,7 @@ struct LoadedCedarjit {
     /// Asked for every request: what it brings is read anew each time.
     overlaying: Option<Overlaying>,
     checked: Option<Checked>,
+    portable: Option<Ready>,
     /// Whether fused code is asked: it is compiled for each bucket, however few its requests.
     fused: bool,
     background: Option<Ready>,
@@ -294,6 +307,7 @@ impl Loaded for LoadedCedarjit {
         self.untyped_modes(request, sampled, answers);
         self.updated_mode(request, sampled, answers);
         self.overlay_mode(request, answers);
+        self.portable_mode(request, answers);
         if let Some(checked) = &mut self.checked {
             answers(Mode::Checked.name(), checked.authorize(request, sampled));
         }
@@ -483,6 +497,21 @@ impl LoadedCedarjit {
             snapshot.bind(request).map_err(EngineError::request)
         });
         evaluate(Mode::Updated, bound.as_ref(), &mut self.scratch, answers);
+    }
+
+    /// An engine without vectors.
+    fn portable_mode(&mut self, request: &TestRequest, answers: &mut Answers<'_>) {
+        let Some(ready) = &self.portable else {
+            return;
+        };
+        let request = request.parsed.as_ref().map_err(Clone::clone);
+        let bound = request.and_then(|request| ready.bind(request));
+        if let Ok(bound) = &bound
+            && self.asked.is_multiple_of(2)
+        {
+            bound.warm_up();
+        }
+        evaluate(Mode::Portable, bound.as_ref(), &mut self.scratch, answers);
     }
 
     /// Requests that bring entities of their own.

@@ -63,6 +63,8 @@ modes! {
     Overlay = "overlay",
     /// An engine that makes every decision again by the interpreter, and must find no difference.
     Checked = "checked",
+    /// Typed code without vector instructions, fused for every second request.
+    Portable = "portable",
 }
 
 impl Mode {
