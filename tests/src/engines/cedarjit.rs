@@ -4,17 +4,16 @@ use super::World;
 use super::checked::Checked;
 use super::mode::Mode;
 use super::queries::Asking;
+use super::ready::{
+    Ready, from_texts, in_background, portable, saved, with_schema, with_schema_value,
+};
 use super::updates::{Overlaying, Wanderer, updated};
-use super::{Answer, Answers, EngineError, Given, Loaded, SchemaText, TestEngine, TestRequest};
+use super::{Answer, Answers, EngineError, Given, Loaded, TestEngine, TestRequest};
 use ::cedarjit::coverage::Coverage;
 use ::cedarjit::request::RequestPart;
-use ::cedarjit::{
-    Binder, BoundRequest, CompileMode, Engine, EngineBuilder, EntityHandle, JitMode, RequestError,
-    Scratch, Snapshot, Uid,
-};
+use ::cedarjit::{Binder, BoundRequest, Engine, EntityHandle, RequestError, Scratch, Uid};
 use cedar_policy::Response;
 use std::num::NonZero;
-use std::sync::Arc;
 
 /// This project's engine.
 #[derive(Debug, Clone)]
@@ -65,8 +64,55 @@ impl TestEngine for CedarjitEngine {
     }
 
     fn load(&self, world: &World) -> Result<Box<dyn Loaded>, EngineError> {
-        // The text tells the types of attributes; `Schema` does not.
-        let typed = self.uses(&[
+        let in_sample = self.in_sample(world);
+        let uses = |mode| in_sample && self.uses(&[mode]);
+        let typed = self.typed(world)?;
+        let updated = made(uses(Mode::Updated), || updated(world, with_schema(world)))?;
+        // What was updated has more behind it, and is saved as any other.
+        let savable = world.texts.schema.is_some() || world.schema.is_none();
+        let original = (updated.as_ref().map(|updated| &updated.engine))
+            .or(typed.as_ref().map(|typed| &typed.engine));
+        let original = original.filter(|_| uses(Mode::Saved) && savable);
+        let asked = self.uses(&[Mode::Batch, Mode::Queries]);
+        let asking = typed.as_ref().filter(|_| asked);
+        let binder = typed.as_ref().map(|it| Binder::new(it.snapshot.clone()));
+        Ok(Box::new(LoadedCedarjit {
+            modes: self.clone(),
+            exchanging: binder.clone(),
+            binder,
+            handles: None,
+            untyped_is_typed: self.shares(world) && typed.is_some() && self.uses(&[Mode::Native]),
+            untyped: self.untyped(world, typed.as_ref())?,
+            texts: made(uses(Mode::Texts) && has_texts(world), || {
+                Ready::build(from_texts(world))
+            })?,
+            saved: original.map(saved).transpose()?,
+            overlaying: made(uses(Mode::Overlay), || {
+                Overlaying::of(world, with_schema(world))
+            })?,
+            checked: made(uses(Mode::Checked), || {
+                Checked::load(world, with_schema(world))
+            })?,
+            portable: made(uses(Mode::Portable), || portable(world))?,
+            // Late, so that the first requests come while code is being generated.
+            background: made(uses(Mode::Background), || in_background(world))?,
+            asking: asking.map(|it| Asking::new(&it.snapshot, world.entities.iter())),
+            typed,
+            updated,
+            fused: uses(Mode::Fused),
+            compile_batches: in_sample,
+            asked: 0,
+            coverage: Coverage::default(),
+            scratch: Scratch::default(),
+        }))
+    }
+}
+
+impl CedarjitEngine {
+    /// The engine that most modes ask. The schema's text tells the types of attributes; `Schema` does
+    /// not.
+    fn typed(&self, world: &World) -> Result<Option<Ready>, EngineError> {
+        let wanted = self.uses(&[
             Mode::Native,
             Mode::Fused,
             Mode::Decide,
@@ -81,184 +127,44 @@ impl TestEngine for CedarjitEngine {
             Mode::ObservedInterpreter,
             Mode::Saved,
         ]);
-        let typed = typed.then(|| {
+        made(wanted, || {
             let builder = with_schema(world).policies(&world.policies);
-            builder.entities(world.entities.clone())
-        });
-        let typed = typed.map(Ready::build).transpose()?;
-        let shared = typed.as_ref().filter(|_| world.texts.schema.is_none());
-        let untyped_is_typed = shared.is_some() && self.uses(&[Mode::Native]);
-        let untyped = match shared {
-            Some(shared) => Some(shared.clone()),
-            None if self.uses(&[Mode::Untyped, Mode::Facade]) => {
-                let parsed = Engine::builder()
-                    .policies(&world.policies)
-                    .entities(world.entities.clone());
-                Some(Ready::build(with_schema_value(parsed, world))?)
-            }
-            None => None,
-        };
-        let texts = &world.texts;
-        // Where policies have an `@id` it names them for the builder, but not in the test formats.
-        let by_position = |text: &String| !text.contains("@id");
-        let has_texts =
-            texts.policies.as_ref().is_some_and(by_position) && texts.entities.is_some();
-        let in_sample = self.in_sample(world);
-        let texts = match self.uses(&[Mode::Texts]) && in_sample && has_texts {
-            true => Some(Ready::build(from_texts(world))?),
-            false => None,
-        };
-        let updated = match self.uses(&[Mode::Updated]) && in_sample {
-            true => Some(updated(world, with_schema(world))?),
-            false => None,
-        };
-        // What was updated has more behind it, and is saved as any other.
-        let savable = world.texts.schema.is_some() || world.schema.is_none();
-        let original = (updated.as_ref().map(|updated| &updated.engine))
-            .or(typed.as_ref().map(|typed| &typed.engine));
-        let saved = match original.filter(|_| self.uses(&[Mode::Saved]) && in_sample && savable) {
-            Some(original) => Some(saved(original)?),
-            None => None,
-        };
-        let overlaying = match self.uses(&[Mode::Overlay]) && in_sample {
-            true => Some(Overlaying::of(world, with_schema(world))?),
-            false => None,
-        };
-        let checked = match self.uses(&[Mode::Checked]) && in_sample {
-            true => Some(Checked::load(world, with_schema(world))?),
-            false => None,
-        };
-        let portable = match self.uses(&[Mode::Portable]) && in_sample {
-            true => Some(portable(world)?),
-            false => None,
-        };
-        // Last, so that the first requests come while code is being generated.
-        let background = match self.uses(&[Mode::Background]) && in_sample {
-            true => Some(in_background(world)?),
-            false => None,
-        };
-        let asking = typed
-            .as_ref()
-            .filter(|_| self.uses(&[Mode::Batch, Mode::Queries]))
-            .map(|ready| Asking::new(&ready.snapshot, world.entities.iter()));
-        let binder = typed
-            .as_ref()
-            .map(|ready| Binder::new(ready.snapshot.clone()));
-        Ok(Box::new(LoadedCedarjit {
-            modes: self.clone(),
-            exchanging: binder.clone(),
-            binder,
-            handles: None,
-            typed,
-            untyped,
-            untyped_is_typed,
-            texts,
-            updated,
-            saved,
-            overlaying,
-            checked,
-            portable,
-            fused: self.uses(&[Mode::Fused]) && in_sample,
-            background,
-            asking,
-            compile_batches: in_sample,
-            asked: 0,
-            coverage: Coverage::default(),
-            scratch: Scratch::default(),
-        }))
-    }
-}
-
-/// A builder with the world's schema, as text if there is one.
-fn with_schema(world: &World) -> EngineBuilder {
-    match &world.texts.schema {
-        Some(SchemaText::Cedar(text)) => Engine::builder().schema_str(text),
-        Some(SchemaText::Json(text)) => Engine::builder().schema_json(text),
-        None => with_schema_value(Engine::builder(), world),
-    }
-}
-
-fn with_schema_value(builder: EngineBuilder, world: &World) -> EngineBuilder {
-    match &world.schema {
-        Some(schema) => builder.schema(schema),
-        None => builder,
-    }
-}
-
-fn from_texts(world: &World) -> EngineBuilder {
-    let texts = &world.texts;
-    let builder = with_schema(world)
-        .policies_str(texts.policies.as_deref().unwrap_or_default())
-        .entities_json(texts.entities.as_deref().unwrap_or_default());
-    match &texts.links {
-        Some(links) => builder.links_json(links),
-        None => builder,
-    }
-}
-
-/// An engine whose code is being generated; of some worlds one that came to its state by updates,
-/// each of which takes over what there is of code.
-fn in_background(world: &World) -> Result<Ready, EngineError> {
-    let builder = with_schema(world).compile(CompileMode::Background);
-    if world.policies.num_of_policies().is_multiple_of(2) {
-        return Ok(Ready::new(updated(world, builder)?.engine));
-    }
-    let builder = builder.policies(&world.policies);
-    Ready::build(builder.entities(world.entities.clone()))
-}
-
-/// An engine whose code has no vectors.
-fn portable(world: &World) -> Result<Ready, EngineError> {
-    let builder = with_schema(world).jit(JitMode::Portable);
-    let builder = builder.policies(&world.policies);
-    Ready::build(builder.entities(world.entities.clone()))
-}
-
-/// The engine that comes of saving one and loading it again.
-fn saved(original: &Engine) -> Result<Ready, EngineError> {
-    let mut file = Vec::new();
-    original.save(&mut file).map_err(EngineError::load)?;
-    let engine = Engine::load(&file).map_err(EngineError::load)?;
-    Ok(Ready::new(engine))
-}
-
-/// An engine and its state.
-#[derive(Clone)]
-struct Ready {
-    engine: Engine,
-    snapshot: Arc<Snapshot>,
-}
-
-impl Ready {
-    fn build(builder: EngineBuilder) -> Result<Self, EngineError> {
-        let engine = builder.build().map_err(EngineError::load)?;
-        Ok(Self::new(engine))
+            Ready::build(builder.entities(world.entities.clone()))
+        })
     }
 
-    fn new(engine: Engine) -> Self {
-        Self {
-            snapshot: engine.snapshot(),
-            engine,
+    /// Whether typed and untyped code are the same.
+    fn shares(&self, world: &World) -> bool {
+        world.texts.schema.is_none()
+    }
+
+    fn untyped(&self, world: &World, typed: Option<&Ready>) -> Result<Option<Ready>, EngineError> {
+        if let Some(typed) = typed.filter(|_| self.shares(world)) {
+            return Ok(Some(typed.clone()));
         }
+        made(self.uses(&[Mode::Untyped, Mode::Facade]), || {
+            let parsed = Engine::builder()
+                .policies(&world.policies)
+                .entities(world.entities.clone());
+            Ready::build(with_schema_value(parsed, world))
+        })
     }
+}
 
-    fn bind(&self, request: &cedar_policy::Request) -> Result<BoundRequest, EngineError> {
-        self.snapshot.bind(request).map_err(EngineError::request)
-    }
+/// Makes something if it is wanted.
+fn made<T>(
+    wanted: bool,
+    make: impl FnOnce() -> Result<T, EngineError>,
+) -> Result<Option<T>, EngineError> {
+    wanted.then(make).transpose()
+}
 
-    fn bind_texts(&self, request: &TestRequest) -> Result<BoundRequest, EngineError> {
-        let TestRequest {
-            principal,
-            action,
-            resource,
-            context,
-            validate,
-            ..
-        } = request;
-        self.snapshot
-            .bind_json(principal, action, resource, context, *validate)
-            .map_err(EngineError::request)
-    }
+/// Whether a builder that reads texts names policies as the test formats do: where they have an `@id`
+/// it is that, but not there.
+fn has_texts(world: &World) -> bool {
+    let by_position = |text: &String| !text.contains("@id");
+    let policies = world.texts.policies.as_ref();
+    policies.is_some_and(by_position) && world.texts.entities.is_some()
 }
 
 struct LoadedCedarjit {

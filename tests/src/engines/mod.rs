@@ -14,6 +14,7 @@ mod checked;
 pub mod limits;
 mod mode;
 mod queries;
+mod ready;
 mod updates;
 
 pub use answer::{Answer, Failure, FailureKind, Given, Verdict};
