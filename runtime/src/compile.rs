@@ -161,6 +161,14 @@ impl Compilation {
         self.compiler.as_ref().ok().copied().filter(|_| !failed)
     }
 
+    /// What code is listed with: what generates it, or would if the engine did not interpret.
+    pub(crate) fn lister(&self) -> Result<&'static Compiler, InterpretedBecause> {
+        match &self.compiler {
+            Err(InterpretedBecause::Asked) => compiler().map_err(InterpretedBecause::Unavailable),
+            other => other.clone(),
+        }
+    }
+
     /// The time from the start to the latest code.
     pub(crate) fn time(&self) -> Duration {
         Duration::from_nanos(self.elapsed.load(Ordering::Relaxed))

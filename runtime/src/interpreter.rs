@@ -15,7 +15,7 @@ mod tests;
 use crate::coverage::{Observer, Side};
 use crate::error::{ActualType, EvalError, ExpectedTypes};
 use crate::values::ValueContext;
-use crate::verdict::Verdict;
+use crate::verdict::Unmet;
 use cedarjit_frontend::hir::{
     ActionConstraint, BinaryOp, BoundPolicy, EntityRef, Expr, Literal, ScopeConstraint,
     SlotBindings, UnaryOp, Var,
@@ -60,36 +60,19 @@ impl<'a, O: Observer> Interpreter<'a, O> {
     /// When a condition fails. A scope cannot fail, given that the links' slots are bound.
     pub fn evaluate(&mut self, policy: &BoundPolicy) -> Result<bool, EvalError> {
         self.observer.policy();
-        Ok(self.in_scope(policy)? && self.conditions(policy)?)
+        Ok(self.first_unmet(policy)?.is_none())
     }
 
-    /// What decides about the policy, in the order in which it is evaluated.
-    pub(crate) fn verdict(&mut self, bound: &BoundPolicy) -> Verdict {
-        match self.first_unmet(bound) {
-            Ok(None) => Verdict::Satisfied,
-            Ok(Some(unmet)) => unmet,
-            Err(error) => Verdict::Failed(error),
+    /// The first thing that keeps the policy from being satisfied, in the order of evaluation; `None`
+    /// if it is.
+    ///
+    /// # Errors
+    /// As [`evaluate`](Self::evaluate).
+    pub(crate) fn first_unmet(&mut self, policy: &BoundPolicy) -> Result<Option<Unmet>, EvalError> {
+        match self.out_of_scope(policy)? {
+            None => self.unmet_clause(policy),
+            other => Ok(other),
         }
-    }
-
-    fn first_unmet(&mut self, bound: &BoundPolicy) -> Result<Option<Verdict>, EvalError> {
-        let (policy, request) = (&bound.policy, self.context.request);
-        if !self.matches(request.principal(), &policy.principal, &bound.slots)? {
-            return Ok(Some(Verdict::OtherPrincipal));
-        }
-        if !self.matches_action(request.action(), &policy.action) {
-            return Ok(Some(Verdict::OtherAction));
-        }
-        if !self.matches(request.resource(), &policy.resource, &bound.slots)? {
-            return Ok(Some(Verdict::OtherResource));
-        }
-        for (clause, condition) in policy.conditions.iter().enumerate() {
-            let holds = self.eval_bool(&condition.body).map_err(|error| *error)?;
-            if holds == condition.unless {
-                return Ok(Some(Verdict::Unmet { clause }));
-            }
-        }
-        Ok(None)
     }
 
     /// The value of an expression.
@@ -100,34 +83,34 @@ impl<'a, O: Observer> Interpreter<'a, O> {
         self.eval(expr).map_err(|error| *error)
     }
 
-    /// Whether the request is one that the policy is about.
-    fn in_scope(&mut self, bound: &BoundPolicy) -> Result<bool, EvalError> {
+    /// What makes the request one that the policy is not about.
+    fn out_of_scope(&mut self, bound: &BoundPolicy) -> Result<Option<Unmet>, EvalError> {
         let (policy, request) = (&bound.policy, self.context.request);
         let holds = self.matches(request.principal(), &policy.principal, &bound.slots)?;
         self.observer
             .scope(Side::Principal, &policy.principal, holds);
         if !holds {
-            return Ok(false);
+            return Ok(Some(Unmet::Principal));
         }
         let holds = self.matches_action(request.action(), &policy.action);
         self.observer.action(&policy.action, holds);
         if !holds {
-            return Ok(false);
+            return Ok(Some(Unmet::Action));
         }
         let holds = self.matches(request.resource(), &policy.resource, &bound.slots)?;
         self.observer.scope(Side::Resource, &policy.resource, holds);
-        Ok(holds)
+        Ok((!holds).then_some(Unmet::Resource))
     }
 
-    fn conditions(&mut self, bound: &BoundPolicy) -> Result<bool, EvalError> {
-        for condition in &bound.policy.conditions {
+    fn unmet_clause(&mut self, bound: &BoundPolicy) -> Result<Option<Unmet>, EvalError> {
+        for (clause, condition) in bound.policy.conditions.iter().enumerate() {
             let holds = self.eval_bool(&condition.body);
             self.observer.condition(condition, &holds);
             if holds.map_err(|error| *error)? == condition.unless {
-                return Ok(false);
+                return Ok(Some(Unmet::Clause(clause)));
             }
         }
-        Ok(true)
+        Ok(None)
     }
 
     fn matches(

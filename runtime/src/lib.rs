@@ -86,4 +86,4 @@ pub use response::{Diagnostics, PolicyError, Response};
 pub use saved::{SaveError, SavedError};
 pub use session::Session;
 pub use snapshot::{Explanation, Snapshot};
-pub use verdict::{PolicyVerdict, Verdict};
+pub use verdict::{PolicyVerdict, Unmet};

@@ -1,7 +1,7 @@
 //! An immutable state of the engine: entities, policies, their index and code.
 
 use crate::check::Checker;
-use crate::compile::{Compilation, compiler};
+use crate::compile::Compilation;
 use crate::conform::{conforms, conforms_one};
 use crate::engine::{BuildError, InterpretedBecause, JitMode, Stats, Tier};
 use crate::facts::SharedFacts;
@@ -346,12 +346,10 @@ impl Snapshot {
         let policies: Vec<BoundPolicy> = self.policies().cloned().collect();
         let position = policies.iter().position(|other| other.id == id)?;
         let posting = postings(&policies, &self.store).into_iter().nth(position)?;
-        let listing = compiler()
-            .map_err(InterpretedBecause::Unavailable)
-            .and_then(|c| {
-                c.listing(&body.body, &self.symbols())
-                    .map_err(|e| InterpretedBecause::Failed(Arc::new(e)))
-            });
+        let listing = self.compilation.lister().and_then(|c| {
+            c.listing(&body.body, &self.symbols())
+                .map_err(|e| InterpretedBecause::Failed(Arc::new(e)))
+        });
         Some(Explanation {
             policy,
             body: &body.body,

@@ -8,25 +8,17 @@ use cedarjit_frontend::hir::BoundPolicy;
 use cedarjit_ir::ids::PolicyIndex;
 use std::collections::HashSet;
 
-/// What decides about a policy: the first thing that is not met, in the order of evaluation.
-#[derive(Clone, Debug)]
-#[non_exhaustive]
-pub enum Verdict {
-    /// Everything is met.
-    Satisfied,
+/// What keeps a policy from being satisfied: the first of its parts, in the order of evaluation.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Unmet {
     /// The policy is about other principals.
-    OtherPrincipal,
+    Principal,
     /// The policy is about other actions.
-    OtherAction,
+    Action,
     /// The policy is about other resources.
-    OtherResource,
-    /// A clause is not met.
-    Unmet {
-        /// Which, from 0.
-        clause: usize,
-    },
-    /// A clause failed, so the policy counts for nothing.
-    Failed(EvalError),
+    Resource,
+    /// This clause does not hold, counted from 0.
+    Clause(usize),
 }
 
 /// A policy and a request.
@@ -37,8 +29,9 @@ pub struct PolicyVerdict<'a> {
     /// Whether the scope index found it, so that it was evaluated. What it leaves out is never
     /// satisfied.
     pub candidate: bool,
-    /// What came of it.
-    pub verdict: Verdict,
+    /// What is not met, `None` if the policy is satisfied; or how a clause failed, so that the policy
+    /// counts for nothing.
+    pub unmet: Result<Option<Unmet>, EvalError>,
 }
 
 impl BoundRequest {
@@ -56,7 +49,7 @@ impl BoundRequest {
             PolicyVerdict {
                 policy,
                 candidate: found.contains(&index),
-                verdict: Interpreter::new(self.values(&mut space)).verdict(policy),
+                unmet: Interpreter::new(self.values(&mut space)).first_unmet(policy),
             }
         });
         let mut verdicts: Vec<_> = verdicts.collect();
@@ -67,7 +60,6 @@ impl BoundRequest {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
     use crate::engine::Engine;
 
     #[test]
@@ -88,14 +80,15 @@ mod tests {
         let verdicts = request.verdicts();
         let told: Vec<String> = verdicts
             .iter()
-            .map(|it| match &it.verdict {
-                Verdict::Failed(error) => format!("failed: {error}"),
-                other => format!("{other:?}"),
+            .map(|it| match &it.unmet {
+                Err(error) => format!("failed: {error}"),
+                Ok(None) => "satisfied".to_owned(),
+                Ok(Some(unmet)) => format!("{unmet:?}"),
             })
             .collect();
-        assert_eq!(told[..2], ["Satisfied", "OtherPrincipal"]);
-        assert_eq!(told[2..4], ["OtherAction", "OtherResource"]);
-        assert_eq!(told[4], "Unmet { clause: 1 }");
+        assert_eq!(told[..2], ["satisfied", "Principal"]);
+        assert_eq!(told[2..4], ["Action", "Resource"]);
+        assert_eq!(told[4], "Clause(1)");
         assert!(
             told[5].starts_with("failed: integer overflow"),
             "{}",

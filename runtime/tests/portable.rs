@@ -96,4 +96,5 @@ fn ancestors_are_found_with_and_without_vectors() {
         explained.listing.unwrap().clif
     };
     assert!(listing(&native).contains("i32x4"));
+    assert!(!listing(&portable).contains("i32x4"));
 }

@@ -1,9 +1,7 @@
 //! HIR as text, for people: an indented tree, one node a line.
 
-use super::{
-    ActionConstraint, BinaryOp, Effect, EntityRef, Expr, Literal, Policy, ScopeConstraint, Slot,
-    UnaryOp,
-};
+use super::syntax::{binary_name, unary_name};
+use super::{ActionConstraint, Effect, EntityRef, Expr, Literal, Policy, ScopeConstraint, Slot};
 use cedarjit_ir::ids::{EntityId, StrId, TypeId};
 use cedarjit_ir::interner::Interner;
 use std::fmt;
@@ -168,30 +166,5 @@ impl Printer<'_, '_, '_> {
             }
             Expr::Call(func, args) => self.all(func.name(), args),
         }
-    }
-}
-
-fn unary_name(op: UnaryOp) -> &'static str {
-    match op {
-        UnaryOp::Not => "!",
-        UnaryOp::Neg => "-",
-        UnaryOp::IsEmpty => "isEmpty",
-    }
-}
-
-fn binary_name(op: BinaryOp) -> &'static str {
-    match op {
-        BinaryOp::Eq => "==",
-        BinaryOp::Less => "<",
-        BinaryOp::LessEq => "<=",
-        BinaryOp::Add => "+",
-        BinaryOp::Sub => "-",
-        BinaryOp::Mul => "*",
-        BinaryOp::In => "in",
-        BinaryOp::Contains => "contains",
-        BinaryOp::ContainsAll => "containsAll",
-        BinaryOp::ContainsAny => "containsAny",
-        BinaryOp::GetTag => "getTag",
-        BinaryOp::HasTag => "hasTag",
     }
 }

@@ -24,19 +24,18 @@ pub fn long(i: i64) -> String {
     }
 }
 
-/// An operator with one operand.
-pub fn unary(op: UnaryOp, a: &str) -> String {
+/// The sign or the method's name of an operator with one operand.
+pub(super) fn unary_name(op: UnaryOp) -> &'static str {
     match op {
-        UnaryOp::Not => format!("(!{a})"),
-        // A sign and digits would be read as one literal.
-        UnaryOp::Neg => format!("(-({a}))"),
-        UnaryOp::IsEmpty => format!("{a}.isEmpty()"),
+        UnaryOp::Not => "!",
+        UnaryOp::Neg => "-",
+        UnaryOp::IsEmpty => "isEmpty",
     }
 }
 
-/// An operator with two operands.
-pub fn binary(op: BinaryOp, a: &str, b: &str) -> String {
-    let infix = match op {
+/// The sign, the word or the method's name of an operator with two operands.
+pub(super) fn binary_name(op: BinaryOp) -> &'static str {
+    match op {
         BinaryOp::Eq => "==",
         BinaryOp::Less => "<",
         BinaryOp::LessEq => "<=",
@@ -44,13 +43,36 @@ pub fn binary(op: BinaryOp, a: &str, b: &str) -> String {
         BinaryOp::Sub => "-",
         BinaryOp::Mul => "*",
         BinaryOp::In => "in",
-        BinaryOp::Contains => return format!("{a}.contains({b})"),
-        BinaryOp::ContainsAll => return format!("{a}.containsAll({b})"),
-        BinaryOp::ContainsAny => return format!("{a}.containsAny({b})"),
-        BinaryOp::GetTag => return format!("{a}.getTag({b})"),
-        BinaryOp::HasTag => return format!("{a}.hasTag({b})"),
-    };
-    format!("({a} {infix} {b})")
+        BinaryOp::Contains => "contains",
+        BinaryOp::ContainsAll => "containsAll",
+        BinaryOp::ContainsAny => "containsAny",
+        BinaryOp::GetTag => "getTag",
+        BinaryOp::HasTag => "hasTag",
+    }
+}
+
+/// An operator with one operand.
+pub fn unary(op: UnaryOp, a: &str) -> String {
+    let name = unary_name(op);
+    match op {
+        UnaryOp::Not => format!("({name}{a})"),
+        // A sign and digits would be read as one literal.
+        UnaryOp::Neg => format!("({name}({a}))"),
+        UnaryOp::IsEmpty => format!("{a}.{name}()"),
+    }
+}
+
+/// An operator with two operands.
+pub fn binary(op: BinaryOp, a: &str, b: &str) -> String {
+    let name = binary_name(op);
+    match op {
+        BinaryOp::Contains
+        | BinaryOp::ContainsAll
+        | BinaryOp::ContainsAny
+        | BinaryOp::GetTag
+        | BinaryOp::HasTag => format!("{a}.{name}({b})"),
+        _ => format!("({a} {name} {b})"),
+    }
 }
 
 /// `a && b && …`; of one operand, what checks that it is a Boolean.

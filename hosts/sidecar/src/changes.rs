@@ -134,10 +134,9 @@ impl Change {
     pub fn key(&self) -> String {
         match self {
             Self::UpsertEntity(entity) => {
+                // As cedar-policy reads it when it reads the entity.
                 let uid = entity.get("uid").cloned().unwrap_or_default();
-                let uid = uid.get("__entity").cloned().unwrap_or(uid);
-                let parts: Option<Uid> = serde_json::from_value(uid).ok();
-                let uid = parts.and_then(|parts| parts.parse().ok());
+                let uid = EntityUid::from_json(uid).ok();
                 format!(
                     "entity {}",
                     uid.map_or("?".to_owned(), |uid| uid.to_string())

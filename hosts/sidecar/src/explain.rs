@@ -5,7 +5,7 @@ use std::sync::Arc;
 use axum::body::Body;
 use axum::extract;
 use axum::http::{HeaderMap, StatusCode};
-use cedarjit::{PolicyVerdict, Snapshot, Verdict};
+use cedarjit::{PolicyVerdict, Snapshot, Unmet};
 use cedarjit_frontend::hir::{AsCedar, BoundPolicy, Effect};
 use serde::Serialize;
 use serde_json::{Value, json};
@@ -66,14 +66,13 @@ impl Listed {
 
 impl From<&PolicyVerdict<'_>> for Why {
     fn from(of: &PolicyVerdict<'_>) -> Self {
-        let (outcome, clause, error) = match &of.verdict {
-            Verdict::Satisfied => ("satisfied", None, None),
-            Verdict::OtherPrincipal => ("other_principal", None, None),
-            Verdict::OtherAction => ("other_action", None, None),
-            Verdict::OtherResource => ("other_resource", None, None),
-            Verdict::Unmet { clause } => ("unmet", Some(clause + 1), None),
-            Verdict::Failed(error) => ("failed", None, Some(error.to_string())),
-            _ => ("unknown", None, None),
+        let (outcome, clause, error) = match &of.unmet {
+            Ok(None) => ("satisfied", None, None),
+            Ok(Some(Unmet::Principal)) => ("other_principal", None, None),
+            Ok(Some(Unmet::Action)) => ("other_action", None, None),
+            Ok(Some(Unmet::Resource)) => ("other_resource", None, None),
+            Ok(Some(Unmet::Clause(clause))) => ("unmet", Some(clause + 1), None),
+            Err(error) => ("failed", None, Some(error.to_string())),
         };
         Self {
             candidate: of.candidate,
@@ -122,11 +121,11 @@ fn explained(state: &State, call: &Call) -> Result<Value, ApiError> {
     let snapshot = loaded.engine().snapshot();
     let (request, decided) = state.ask_quietly(&snapshot, call.question())?;
     let mut verdicts = request.verdicts();
-    let rank = |of: &PolicyVerdict<'_>| match of.verdict {
-        Verdict::Satisfied => 0,
-        Verdict::Failed(_) => 1,
-        Verdict::Unmet { .. } => 2,
-        _ => 3,
+    let rank = |of: &PolicyVerdict<'_>| match of.unmet {
+        Ok(None) => 0,
+        Err(_) => 1,
+        Ok(Some(Unmet::Clause(_))) => 2,
+        Ok(Some(_)) => 3,
     };
     // What comes first tells most.
     verdicts.sort_by_key(|of| (rank(of), !of.candidate));
@@ -139,7 +138,7 @@ fn explained(state: &State, call: &Call) -> Result<Value, ApiError> {
     let errors = decided.errors.iter();
     let errors = errors.map(|(policy, error)| json!({"policy": policy, "error": error}));
     Ok(json!({
-        "decision": if decided.allowed { "allow" } else { "deny" },
+        "decision": decided.word(),
         "reasons": decided.reasons,
         "errors": errors.collect::<Vec<_>>(),
         "policies": listed,

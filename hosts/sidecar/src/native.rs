@@ -112,10 +112,7 @@ impl<'a> From<&'a Decided> for Response<'a> {
             },
         });
         Self {
-            decision: match decided.allowed {
-                true => "allow",
-                false => "deny",
-            },
+            decision: decided.word(),
             diagnostics: Diagnostics {
                 reason: &decided.reasons,
                 errors: errors.collect(),

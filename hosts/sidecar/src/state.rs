@@ -131,6 +131,14 @@ impl Decided {
         errors: Vec::new(),
     };
 
+    /// The decision, as Cedar's JSON has it.
+    pub(crate) fn word(&self) -> &'static str {
+        match self.allowed {
+            true => "allow",
+            false => "deny",
+        }
+    }
+
     fn of(answer: Evaluation<'_>) -> Self {
         let errors = answer.errors();
         let mut decided = Self {
@@ -507,17 +515,21 @@ impl Loaded {
     /// Lends memory to ask with.
     fn with_asker<T>(&self, ask: impl FnOnce(&mut Asker) -> T) -> T {
         let idle = || self.idle.lock().unwrap_or_else(PoisonError::into_inner);
-        let taken = idle().pop();
-        let mut asker = taken.unwrap_or_else(|| Asker {
-            binder: Binder::new(self.engine.snapshot()),
-            scratch: Scratch::default(),
-            hits: HashMap::new(),
-        });
-        // It may have been changed since.
+        // The engine may have been changed since the memory was last used.
         let now = self.engine.snapshot();
-        if !Arc::ptr_eq(asker.binder.snapshot(), &now) {
-            asker.binder.set_snapshot(now);
-        }
+        let mut asker = match idle().pop() {
+            Some(mut asker) => {
+                if !Arc::ptr_eq(asker.binder.snapshot(), &now) {
+                    asker.binder.set_snapshot(now);
+                }
+                asker
+            }
+            None => Asker {
+                binder: Binder::new(now),
+                scratch: Scratch::default(),
+                hits: HashMap::new(),
+            },
+        };
         let answer = ask(&mut asker);
         idle().push(asker);
         answer

@@ -1,7 +1,7 @@
 //! The thread that checks, and what it makes of what it finds.
 
 use super::difference::{Difference, Remedy, policy_ids, uid_texts};
-use super::{CheckedAnswer, SelfCheck, SelfCheckStats, reproduction};
+use super::{CheckedAnswer, ReproductionError, SelfCheck, SelfCheckStats, reproduction};
 use crate::bind::BoundRequest;
 use crate::evaluate::Scratch;
 use crate::outcomes::{Outcomes, Settled};
@@ -10,7 +10,8 @@ use cedarjit_ir::ids::PolicyIndex;
 use smol_str::SmolStr;
 use std::collections::HashSet;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
+use std::path::PathBuf;
+use std::sync::atomic::{AtomicU8, AtomicU64, AtomicUsize, Ordering};
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
@@ -82,6 +83,8 @@ impl Doubts {
 pub(crate) struct Checker {
     options: SelfCheck,
     queue: SyncSender<Task>,
+    /// How many decisions wait to be checked, or are about to be.
+    waiting: AtomicUsize,
     doubts: AtomicU8,
     /// The policies that the interpreter evaluates, by id.
     interpreted: Mutex<HashSet<SmolStr>>,
@@ -113,6 +116,7 @@ impl Checker {
         Ok(Arc::new(Self {
             options,
             queue,
+            waiting: AtomicUsize::new(0),
             doubts: AtomicU8::new(0),
             interpreted: Mutex::default(),
             checked: AtomicU64::new(0),
@@ -148,9 +152,15 @@ impl Checker {
     /// Has a decision checked, unless too many wait already. Does not wait.
     #[cold]
     pub(crate) fn submit(&self, request: &BoundRequest, given: Given) {
-        let request = request.clone();
-        let sample = Box::new(Sample { request, given });
-        if self.queue.try_send(Task::Check(sample)).is_err() {
+        // A request is not copied in vain.
+        let waiting = self.waiting.fetch_add(1, Ordering::Relaxed);
+        let taken = waiting < QUEUE && {
+            let request = request.clone();
+            let sample = Box::new(Sample { request, given });
+            self.queue.try_send(Task::Check(sample)).is_ok()
+        };
+        if !taken {
+            self.waiting.fetch_sub(1, Ordering::Relaxed);
             self.dropped.fetch_add(1, Ordering::Relaxed);
         }
     }
@@ -267,7 +277,7 @@ impl Checker {
         &self,
         request: &BoundRequest,
         difference: &Difference,
-    ) -> Option<Result<std::path::PathBuf, super::ReproductionError>> {
+    ) -> Option<Result<PathBuf, ReproductionError>> {
         let folder = self.options.folder.as_ref()?;
         let number = self.reproduced.fetch_add(1, Ordering::Relaxed) + 1;
         (number <= MAX_REPRODUCTIONS)
@@ -288,6 +298,7 @@ fn serve(tasks: Receiver<Task>) {
             Task::Check(sample) => {
                 let started = Instant::now();
                 if let Some(checker) = &sample.request.snapshot.check {
+                    checker.waiting.fetch_sub(1, Ordering::Relaxed);
                     // A check that panics is one that was not done; the thread goes on.
                     let check = || checker.check(&sample, &mut scratch);
                     let _ = catch_unwind(AssertUnwindSafe(check));

@@ -10,7 +10,7 @@ use arc_swap::ArcSwap;
 use cedar_policy::entities_errors::EntitiesError;
 use cedar_policy::{Entities, EntityUid, Policy, PolicySet, Schema};
 use cedarjit_frontend::limits::{LimitError, check_entity_count};
-use cedarjit_frontend::load::{self, LoadError, ParseError, SchemaFormat};
+use cedarjit_frontend::load::{self, LoadError, LoadedPolicies, ParseError, SchemaFormat};
 use cedarjit_ir::interner::{CapacityError, Interner};
 use serde::Deserialize;
 use serde_json::Value;
@@ -65,6 +65,12 @@ pub struct EngineBuilder {
     policies: PolicySource,
     links: Option<String>,
     entities: EntitySource,
+    settings: Settings,
+}
+
+/// How an engine decides, whatever about.
+#[derive(Clone, Debug, Default)]
+struct Settings {
     jit: JitMode,
     compile: CompileMode,
     unindexed: bool,
@@ -190,7 +196,7 @@ impl EngineBuilder {
     /// Whether to generate code; by default where that is possible.
     #[must_use]
     pub fn jit(mut self, mode: JitMode) -> Self {
-        self.jit = mode;
+        self.settings.jit = mode;
         self
     }
 
@@ -198,7 +204,7 @@ impl EngineBuilder {
     /// the engine answers at once, and [`Engine::wait_native`] waits for the code.
     #[must_use]
     pub fn compile(mut self, mode: CompileMode) -> Self {
-        self.compile = mode;
+        self.settings.compile = mode;
         self
     }
 
@@ -206,7 +212,7 @@ impl EngineBuilder {
     /// every policy of the action.
     #[must_use]
     pub fn index(mut self, on: bool) -> Self {
-        self.unindexed = !on;
+        self.settings.unindexed = !on;
         self
     }
 
@@ -217,14 +223,16 @@ impl EngineBuilder {
         mut self,
         ids: impl IntoIterator<Item = I>,
     ) -> Self {
-        self.interpreted.extend(ids.into_iter().map(Into::into));
+        self.settings
+            .interpreted
+            .extend(ids.into_iter().map(Into::into));
         self
     }
 
     /// Has the engine check some of its decisions while it is in use; by default none.
     #[must_use]
     pub fn self_check(mut self, check: SelfCheck) -> Self {
-        self.self_check = Some(check);
+        self.settings.self_check = Some(check);
         self
     }
 
@@ -258,29 +266,14 @@ impl EngineBuilder {
         let (mut interner, store) = load_entities(self.entities, schema.as_ref())?;
         let mut loaded = load::load_policies(&policies, &mut interner)?;
         loaded.add_links(links.iter().map(Into::into), &mut interner)?;
-        let source = Source {
-            policies: without_links(policies),
-            jit: self.jit,
-            compile: self.compile,
-            index: !self.unindexed,
-            check: start_check(self.self_check)?,
-            interpreted: self.interpreted,
-            children: None,
-            live: LiveBytes::default(),
-        };
-        Engine::from_parts(source, |source| Parts {
+        let made = Made {
             interner,
             store,
-            policies: loaded,
-            schema: schema.map(Arc::new),
-            jit: source.jit,
-            index: source.index,
-            check: source.check.clone(),
-            interpreted: &source.interpreted,
-            earlier: None,
-            observed: Arc::default(),
-            started,
-        })
+            loaded,
+            schema,
+            policies: without_links(policies),
+        };
+        Engine::from_made(self.settings, made, started)
     }
 
     /// Loads an engine that was [saved](Engine::save), instead of building one: nothing but
@@ -301,21 +294,46 @@ impl EngineBuilder {
         }
         let saved = saved::read(file)?;
         check_entity_count(saved.store.len()).map_err(BuildError::from)?;
-        let source = Source {
+        let made = Made {
+            interner: saved.interner,
+            store: saved.store,
+            loaded: saved.loaded,
+            schema: saved.schema,
             policies: saved.policies,
-            jit: self.jit,
-            compile: self.compile,
-            index: !self.unindexed,
-            check: start_check(self.self_check)?,
-            interpreted: self.interpreted,
+        };
+        Ok(Engine::from_made(self.settings, made, started)?)
+    }
+}
+
+/// What an engine is made from, read.
+struct Made {
+    /// What the rest is made of.
+    interner: Interner,
+    store: Store,
+    loaded: LoadedPolicies,
+    schema: Option<EngineSchema>,
+    /// Templates and static policies.
+    policies: PolicySet,
+}
+
+impl Engine {
+    fn from_made(settings: Settings, made: Made, started: Instant) -> Result<Self, BuildError> {
+        let check = settings.self_check.map(Checker::start).transpose();
+        let mut source = Source {
+            policies: made.policies,
+            jit: settings.jit,
+            compile: settings.compile,
+            index: !settings.unindexed,
+            check: check.map_err(BuildError::SelfCheck)?,
+            interpreted: settings.interpreted,
             children: None,
             live: LiveBytes::default(),
         };
-        let engine = Engine::from_parts(source, |source| Parts {
-            interner: saved.interner,
-            store: saved.store,
-            policies: saved.loaded,
-            schema: saved.schema.map(Arc::new),
+        let snapshot = Arc::new(Snapshot::build(Parts {
+            interner: made.interner,
+            store: made.store,
+            policies: made.loaded,
+            schema: made.schema.map(Arc::new),
             jit: source.jit,
             index: source.index,
             check: source.check.clone(),
@@ -323,22 +341,7 @@ impl EngineBuilder {
             earlier: None,
             observed: Arc::default(),
             started,
-        })?;
-        Ok(engine)
-    }
-}
-
-fn start_check(check: Option<SelfCheck>) -> Result<Option<Arc<Checker>>, BuildError> {
-    let check = check.map(Checker::start).transpose();
-    check.map_err(BuildError::SelfCheck)
-}
-
-impl Engine {
-    fn from_parts(
-        mut source: Source,
-        parts: impl for<'s> FnOnce(&'s Source) -> Parts<'s>,
-    ) -> Result<Self, BuildError> {
-        let snapshot = Arc::new(Snapshot::build(parts(&source))?);
+        })?);
         source.live = LiveBytes::of(&snapshot.store, &snapshot.interner);
         start(&snapshot, source.compile);
         Ok(Self {
