@@ -7,7 +7,7 @@
 use crate::emit::answer;
 use crate::session::FusedOutcomes;
 use crate::unit::{BatchFunction, FusedFunction};
-use cedarjit_ir::abi::{Frame, FrameRest, ValuePair};
+use cedarjit_ir::abi::{EntityHeader, Frame, FrameRest, ValuePair};
 use cedarjit_ir::ancestors::Ancestors;
 use cedarjit_ir::expr::Var;
 use cedarjit_ir::headers::HeaderTable;
@@ -142,6 +142,21 @@ struct FrameMemory {
     rest: Vec<FrameRest>,
 }
 
+impl FrameMemory {
+    /// Takes over what the request brings along.
+    #[inline(never)]
+    fn copy(&mut self, parts: RequestParts<'_>) {
+        let headers = parts.local_headers.iter();
+        self.local_headers.extend(headers.copied());
+        // Nothing refers to the first word of an empty heap.
+        if !parts.heap.is_empty() {
+            let words = parts.heap.words().iter();
+            let words = words.map(|word| word.load(Ordering::Relaxed));
+            self.heap.extend(words);
+        }
+    }
+}
+
 // SAFETY: the pointers lead into memory that the frame owns or shares through an `Arc`, all of it
 // `Send` and `Sync`; it changes only through `&mut self`, and code that runs on `&self` only reads.
 unsafe impl Send for PreparedFrame {}
@@ -231,30 +246,28 @@ impl PreparedFrame {
     /// Prepares for a request whose context slots are there already. Allocates only while the
     /// frame's own memory grows to size.
     ///
-    /// A request that names entities which neither it nor the store has cannot be prepared.
-    pub fn prepare(&mut self, parts: RequestParts<'_>) {
+    /// The headers of principal, action and resource. `None` for a request that names entities which
+    /// neither it nor the store has: that cannot be prepared, and is interpreted.
+    #[inline]
+    pub fn prepare(&mut self, parts: RequestParts<'_>) -> Option<[&EntityHeader; 3]> {
         self.clear();
-        let memory = &mut *self.memory;
-        memory.local_headers.clear();
-        memory
-            .local_headers
-            .extend(parts.local_headers.iter().copied());
-        memory.heap.clear();
-        // Nothing refers to the first word of an empty heap.
-        if !parts.heap.is_empty() {
-            let words = parts.heap.words().iter();
-            let words = words.map(|word| word.load(Ordering::Relaxed));
-            memory.heap.extend(words);
+        self.memory.local_headers.clear();
+        self.memory.heap.clear();
+        if !parts.local_headers.is_empty() || !parts.heap.is_empty() {
+            self.memory.copy(parts);
         }
-        if parts.heap.space() == Space::Request {
-            let ids = [parts.principal, parts.action, parts.resource];
-            // Where that cannot be, the request is interpreted.
-            let _ = self.point(ids, parts.context);
+        if parts.heap.space() != Space::Request {
+            return None;
         }
+        self.point(
+            [parts.principal, parts.action, parts.resource],
+            parts.context,
+        )
     }
 
     /// Points the frame into the vectors, if everything that it starts from leads somewhere.
-    fn point(&mut self, ids: [EntityId; 3], context: HeapRef) -> Option<()> {
+    #[inline]
+    fn point(&mut self, ids: [EntityId; 3], context: HeapRef) -> Option<[&EntityHeader; 3]> {
         let FrameMemory {
             store,
             context_slots,
@@ -267,7 +280,7 @@ impl PreparedFrame {
             false => store.headers.get(id.index()),
         };
         let [principal, action, resource] = ids;
-        header(action)?;
+        let headers = [header(principal)?, header(action)?, header(resource)?];
         let words = match context.space() {
             0 => store.heap.word_count(),
             2 => own.len(),
@@ -276,9 +289,8 @@ impl PreparedFrame {
         if context.offset() >= words || !context.is_some() {
             return None;
         }
-        let headers = (header(principal)?, header(resource)?);
         let frame = &mut self.frame;
-        (frame.principal_header, frame.resource_header) = headers;
+        (frame.principal_header, frame.resource_header) = (headers[0], headers[2]);
         frame.principal = u64::from(principal.0);
         frame.action = u64::from(action.0);
         frame.resource = u64::from(resource.0);
@@ -287,7 +299,7 @@ impl PreparedFrame {
         frame.heaps[Space::Request as usize] = own.as_ptr();
         frame.headers[1] = local_headers.address();
         frame.rest = rest.as_mut_ptr();
-        Some(())
+        Some(headers)
     }
 
     /// Exchanges the principal, or else the resource, of a prepared frame for an entity of the

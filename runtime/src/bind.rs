@@ -237,6 +237,7 @@ impl BoundRequest {
         &self.snapshot
     }
 
+    #[inline]
     fn clear(&mut self) {
         self.details.values.clear(&self.snapshot.interner);
         self.bucket = None;
@@ -245,15 +246,17 @@ impl BoundRequest {
 
     /// Prepares for evaluation; to be called whenever a part of the request has changed.
     pub(crate) fn seal(&mut self) {
-        self.bucket = self.snapshot.bucket(&self.details.values);
-        self.frame.prepare(RequestParts {
-            principal: self.details.values.principal(),
-            action: self.details.values.action(),
-            resource: self.details.values.resource(),
-            context: self.details.values.context().as_heap_ref(),
-            local_headers: self.details.values.local_headers(),
-            heap: self.details.values.heap(),
+        let values = &self.details.values;
+        let headers = self.frame.prepare(RequestParts {
+            principal: values.principal(),
+            action: values.action(),
+            resource: values.resource(),
+            context: values.context().as_heap_ref(),
+            local_headers: values.local_headers(),
+            heap: values.heap(),
         });
+        let bucket = headers.and_then(|headers| self.snapshot.bucket(values.action(), headers));
+        self.bucket = bucket;
     }
 
     /// Binds; on an error the request is about nobody.
@@ -271,6 +274,17 @@ impl BoundRequest {
             self.seal();
             return Ok(());
         }
+        self.bind_otherwise(uids, context, validate)
+    }
+
+    /// Binds what is not plain.
+    #[cold]
+    fn bind_otherwise(
+        &mut self,
+        uids: [Uid<'_>; 3],
+        context: ContextJson<'_>,
+        validate: bool,
+    ) -> Result<(), RequestError> {
         // What was done so far is half of a request.
         self.clear();
         let request = self.cedar_request(uids, context, validate)?;
@@ -425,7 +439,15 @@ impl BoundRequest {
     }
 
     /// Puts each context attribute that policies read into its slot.
+    #[inline]
     fn fill_context_slots(&mut self) {
+        let slots = self.snapshot.columns.context_slots();
+        if slots != 0 || !self.frame.context_slots().is_empty() {
+            self.fill_some_context_slots();
+        }
+    }
+
+    fn fill_some_context_slots(&mut self) {
         let Self {
             snapshot,
             details,

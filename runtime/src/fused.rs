@@ -13,6 +13,7 @@ use crate::request::RequestValues;
 use crate::snapshot::Snapshot;
 use crate::store::{Store, StoreUpdate};
 use cedarjit_frontend::hir::Effect;
+use cedarjit_ir::abi::EntityHeader;
 use cedarjit_ir::expr::{ConstKind, Type};
 use cedarjit_ir::fault::{Fault, planted};
 use cedarjit_ir::ids::{EntityId, PolicyIndex};
@@ -60,32 +61,38 @@ pub(crate) struct Action {
 }
 
 impl Key {
-    /// A place to begin at, below [`BUCKETS`].
-    ///
-    /// The engine numbers types and actions itself, so nobody chooses keys that collide.
+    /// The key in two words. Different keys have different words: no id has its top bit set but
+    /// those of one request, which no key has.
     #[inline]
-    fn hash(self) -> usize {
-        let subject = |s: Subject| u64::from(s.ty.0) << 1 | u64::from(s.exists);
-        let parts = [
-            (subject(self.principal), 0x9e37_79b9_7f4a_7c15),
-            (subject(self.resource), 0xc2b2_ae3d_27d4_eb4f),
-            (
-                self.action.map_or(0, |action| u64::from(action.id.0)),
-                0xd6e8_feb8_6659_fd93,
-            ),
-        ];
-        let mixed = parts.iter().fold(0_u64, |sum, (part, factor)| {
-            sum.wrapping_add(part.wrapping_mul(*factor))
+    fn words(self) -> [u64; 2] {
+        let subject = |s: Subject| u64::from(s.ty.0 << 1 | u32::from(s.exists));
+        let action = self.action.map_or(u64::MAX, |action| {
+            u64::from(action.id.0) << 32 | subject(action.subject)
         });
-        // A product's high bits depend on all bits of its factors.
-        (mixed >> (u64::BITS - BUCKETS.trailing_zeros())) as usize
+        [
+            subject(self.principal) << 32 | subject(self.resource),
+            action,
+        ]
     }
+}
+
+/// A place to begin at, below [`BUCKETS`].
+///
+/// The engine numbers types and actions itself, so nobody chooses keys that collide.
+#[inline]
+fn first_place([subjects, action]: [u64; 2]) -> usize {
+    let mixed = subjects.wrapping_mul(0x9e37_79b9_7f4a_7c15);
+    let mixed = mixed.wrapping_add(action.wrapping_mul(0xd6e8_feb8_6659_fd93));
+    // A product's high bits depend on all bits of its factors.
+    (mixed >> (u64::BITS - BUCKETS.trailing_zeros())) as usize
 }
 
 /// The policies that a bucket's requests share, and their code.
 #[derive(Debug)]
 pub(crate) struct Bucket {
     pub(crate) key: Key,
+    /// Those of the key.
+    words: [u64; 2],
     asked: AtomicU32,
     code: OnceLock<Option<Fused>>,
     /// The code for many principals and for many resources.
@@ -194,19 +201,33 @@ impl BucketTable {
     }
 
     /// The place of the bucket with this key, which is put there if it is new.
+    #[inline]
     pub(crate) fn place(&self, key: Key) -> Option<u32> {
+        let words = key.words();
+        let first = first_place(words) as u32;
+        match self.get(first) {
+            Some(bucket) if bucket.words == words => Some(first),
+            _ => self.find_place(key),
+        }
+    }
+
+    /// As [`place`](Self::place), where the first place to look at is another bucket's or free.
+    #[inline(never)]
+    fn find_place(&self, key: Key) -> Option<u32> {
         let empty = || (0..BUCKETS).map(|_| OnceLock::new()).collect();
         let places = self.places.get_or_init(empty);
-        let first = key.hash();
+        let words = key.words();
+        let first = first_place(words);
         (0..PROBES).find_map(|probe| {
             let place = first.wrapping_add(probe) % BUCKETS;
             let bucket = places.get(place)?.get_or_init(|| Bucket {
                 key,
+                words,
                 asked: AtomicU32::new(0),
                 code: OnceLock::new(),
                 batches: Default::default(),
             });
-            (bucket.key == key).then_some(place as u32)
+            (bucket.words == words).then_some(place as u32)
         })
     }
 
@@ -233,14 +254,28 @@ impl BucketTable {
     }
 }
 
+/// What requests can have in common: a type that only one of them knows is another number in each.
+#[inline]
+fn shared(subject: Subject) -> Option<Subject> {
+    (!subject.ty.name().is_local()).then_some(subject)
+}
+
 impl Snapshot {
-    /// The place of the bucket for requests with these values; `None` if they have none.
-    pub(crate) fn bucket(&self, values: &RequestValues) -> Option<u32> {
-        let action = values.action();
+    /// The place of the bucket for requests with an action, and entities with these headers as
+    /// principal, action and resource; `None` if they have none.
+    #[inline]
+    pub(crate) fn bucket(
+        &self,
+        id: EntityId,
+        [principal, action, resource]: [&EntityHeader; 3],
+    ) -> Option<u32> {
         self.buckets.place(Key {
-            principal: self.subject(values.principal(), values)?,
-            action: self.action(action),
-            resource: self.subject(values.resource(), values)?,
+            principal: shared(headed(principal))?,
+            action: (!id.is_local()).then(|| Action {
+                id,
+                subject: headed(action),
+            }),
+            resource: shared(headed(resource))?,
         })
     }
 
@@ -271,12 +306,10 @@ impl Snapshot {
 
     /// What is known of an entity that a request is about; `None` if only the request knows its type.
     pub(crate) fn subject(&self, id: EntityId, values: &RequestValues) -> Option<Subject> {
-        let subject = match id.is_local() {
+        shared(match id.is_local() {
             true => headed(values.local_headers().get(id.local_index())?),
             false => subject(id, &self.store),
-        };
-        // A type that only the request knows is another number in each.
-        (!subject.ty.name().is_local()).then_some(subject)
+        })
     }
 
     fn fuse_bucket(&self, place: u32) -> Option<&Fused> {

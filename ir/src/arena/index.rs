@@ -1,33 +1,55 @@
 //! A hash table from hashes to ids.
 
 use super::{Part, TableMemory};
-use std::sync::atomic::Ordering;
+use std::sync::atomic::{AtomicU64, Ordering};
 
-/// The slots of the smallest table.
-const LEAST: usize = 16;
+/// The words of a group, as many as a cache line has: one of marks, then the slots.
+const GROUP: usize = 8;
 
-/// How many of `slots` may be taken: more make looking up slow.
-const fn most(slots: usize) -> usize {
-    slots / 4 * 3
+/// The slots of a group.
+const SLOTS: usize = GROUP - 1;
+
+/// The groups of the smallest table.
+const LEAST: usize = 2;
+
+/// Each byte's lowest bit, and its highest.
+const LOW: u64 = u64::from_ne_bytes([0x01; 8]);
+const HIGH: u64 = u64::from_ne_bytes([0x80; 8]);
+
+type Group = [AtomicU64; GROUP];
+
+/// How many ids a block of so many words may have: more make looking up slow.
+const fn most(words: usize) -> usize {
+    words / GROUP * (SLOTS - 1)
+}
+
+/// The words of a block with so many slots at least.
+const fn room(slots: usize) -> usize {
+    let groups = slots.div_ceil(SLOTS);
+    GROUP * if groups < LEAST { LEAST } else { groups }
 }
 
 /// A hash table of ids that only grows and that is cheap to clone.
 ///
-/// Open addressing. A slot holds the upper half of a hash and, below, an id and one more, so that 0
-/// is free. The half hash says where to look, and so the table grows without hashing anything anew.
+/// Open addressing, by groups: an id is in the first group from its own on that had room. A slot
+/// holds the upper half of a hash and, below, an id. The half hash says where to look, and so the
+/// table grows without hashing anything anew. A group begins with a word of marks: its first byte is
+/// not used, and each other is 0 where the slot at its place is free, and else a part of the half
+/// hash. So a group is searched at once, as in Abseil's Swiss tables, and what is found is most often
+/// found without a branch that depends on where. Slots are filled in their order.
 ///
 /// Ids must be added in ascending order. A look-up may meet ids that another clone added, beyond
 /// those of this clone: whoever looks up compares keys, and takes what it does not have as
 /// different.
 #[derive(Clone, Debug)]
 pub(crate) struct Index {
-    /// Its length counts entries.
+    /// Its length counts ids.
     pub(super) part: Part,
     /// The slots that were filled since the tail was taken, to be freed if it is given back.
     filled: Filled,
 }
 
-/// Slots of one handle, which its clones do not get.
+/// Slots of one handle, which its clones do not get: the words that they are.
 #[derive(Debug, Default)]
 struct Filled(Vec<u32>);
 
@@ -52,55 +74,106 @@ fn kept(hash: u64) -> u32 {
     (hash >> 32) as u32
 }
 
-/// Where to look first for what has this hash, of which half is kept.
+/// An id under a hash, as a slot holds it.
 #[inline]
-fn first(kept: u32, slots: usize) -> usize {
-    ((u64::from(kept) * slots as u64) >> 32) as usize
+fn entry(hash: u64, id: u32) -> u64 {
+    u64::from(kept(hash)) << 32 | u64::from(id)
+}
+
+/// The mark of a slot for what has this hash, of which half is kept.
+#[inline]
+fn mark(kept: u32) -> u64 {
+    u64::from(kept | 0x80) & 0xff
+}
+
+/// The group to look at first for what has this hash, of which half is kept.
+#[inline]
+fn first(kept: u32, groups: usize) -> usize {
+    ((u64::from(kept) * groups as u64) >> 32) as usize
+}
+
+/// The lowest byte that is zero, by its highest bit, and perhaps some above it.
+#[inline]
+fn zero_bytes(word: u64) -> u64 {
+    word.wrapping_sub(LOW) & !word & HIGH
+}
+
+/// Whether all slots are filled.
+#[inline]
+fn is_full(marks: u64) -> bool {
+    marks >> (8 * SLOTS) != 0
+}
+
+/// Where in a group with these marks the first free slot is.
+#[inline]
+fn free_slot(marks: u64) -> usize {
+    (GROUP - marks.leading_zeros() as usize / 8).max(1)
+}
+
+/// What the slots of a group hold.
+fn entries(group: &Group) -> impl Iterator<Item = u64> {
+    let slots = group.get(1..free_slot(group[0].load(Ordering::Relaxed)));
+    let slots = slots.unwrap_or_default().iter();
+    slots.map(|slot| slot.load(Ordering::Relaxed))
 }
 
 /// Puts an entry into the first free slot for it, and says which.
 #[inline]
 fn put(part: &mut Part, entry: u64) -> usize {
-    let slots = part.all();
-    let mut at = first(kept(entry), slots.len());
+    let kept = (entry >> 32) as u32;
+    let (groups, _) = part.all().as_chunks::<GROUP>();
+    let mut at = first(kept, groups.len());
     loop {
-        let Some(slot) = slots.get(at) else {
+        let Some(group) = groups.get(at) else {
             at = 0;
             continue;
         };
-        if slot.load(Ordering::Relaxed) == 0 {
-            slot.store(entry, Ordering::Relaxed);
+        let marks = group[0].load(Ordering::Relaxed);
+        if !is_full(marks) {
+            let slot = free_slot(marks) % GROUP;
+            group[slot].store(entry, Ordering::Relaxed);
+            group[0].store(marks | mark(kept) << (8 * slot), Ordering::Relaxed);
             part.len += 1;
-            return at;
+            return GROUP * at + slot;
         }
         at += 1;
     }
 }
 
 impl Index {
+    #[inline]
+    fn groups(&self) -> &[Group] {
+        self.part.all().as_chunks().0
+    }
+
     /// The id with this hash that `same` says is the one. O(1).
     #[inline]
     pub(crate) fn find(&self, hash: u64, mut same: impl FnMut(u32) -> bool) -> Option<u32> {
-        let slots = self.part.all();
+        let groups = self.groups();
         let kept_hash = kept(hash);
-        let mut at = first(kept_hash, slots.len());
+        let everywhere = mark(kept_hash) * LOW;
+        let mut at = first(kept_hash, groups.len());
         loop {
-            let Some(slot) = slots.get(at) else {
-                if slots.is_empty() {
+            let Some(group) = groups.get(at) else {
+                if groups.is_empty() {
                     return None;
                 }
                 at = 0;
                 continue;
             };
-            let entry = slot.load(Ordering::Relaxed);
-            if entry == 0 {
-                return None;
-            }
-            if kept(entry) == kept_hash {
-                let id = entry as u32 - 1;
-                if same(id) {
+            let marks = group[0].load(Ordering::Relaxed);
+            let mut hits = zero_bytes(marks ^ everywhere);
+            while hits != 0 {
+                let slot = hits.trailing_zeros() as usize / 8;
+                let entry = group[slot % GROUP].load(Ordering::Relaxed);
+                let id = entry as u32;
+                if kept(entry) == kept_hash && same(id) {
                     return Some(id);
                 }
+                hits &= hits - 1;
+            }
+            if !is_full(marks) {
+                return None;
             }
             at += 1;
         }
@@ -117,10 +190,7 @@ impl Index {
                 self.move_to_own(id);
             }
         }
-        let slot = put(
-            &mut self.part,
-            u64::from(kept(hash)) << 32 | (u64::from(id) + 1),
-        );
+        let slot = put(&mut self.part, entry(hash, id));
         // In a block that nobody else sees, nothing has to be undone.
         if self.part.shared() != Some(0) {
             self.filled.0.push(slot as u32);
@@ -137,46 +207,28 @@ impl Index {
         ids: impl Iterator<Item = (u64, u32)>,
         mut same: impl FnMut(u32, u32) -> bool,
     ) -> Option<Self> {
-        // As much room as there is on average in a table that has grown, and never none.
-        let mut part = Part::new((3 * count / 2).max(LEAST));
-        let slots = part.make_sole()?;
-        let mut len = 0;
-        for (hash, id) in ids.take(count) {
-            let kept_hash = kept(hash);
-            let mut at = first(kept_hash, slots.len());
-            loop {
-                let Some(slot) = slots.get_mut(at) else {
-                    at = 0;
-                    continue;
-                };
-                let slot = slot.get_mut();
-                if *slot == 0 {
-                    *slot = u64::from(kept_hash) << 32 | (u64::from(id) + 1);
-                    break;
-                }
-                if kept(*slot) == kept_hash && same(*slot as u32 - 1, id) {
-                    return None;
-                }
-                at += 1;
-            }
-            len += 1;
-        }
-        part.len = len;
-        Some(Self {
-            part,
+        let mut table = Self {
+            // As much room as there is on average in a table that has grown.
+            part: Part::new(room(4 * count / 3)),
             filled: Filled::default(),
-        })
+        };
+        for (hash, id) in ids.take(count) {
+            if table.find(hash, |other| same(other, id)).is_some() {
+                return None;
+            }
+            put(&mut table.part, entry(hash, id));
+        }
+        Some(table)
     }
 
-    /// Goes on in a larger block of its own, with the entries below `end`.
+    /// Goes on in a larger block of its own, with the ids below `end`.
     #[cold]
     fn move_to_own(&mut self, end: u32) {
-        // Room for a third more than there is.
-        let mut own = Part::new((7 * (self.part.len + 1) / 4).max(LEAST));
-        for slot in self.part.all() {
-            let entry = slot.load(Ordering::Relaxed);
+        // Room for half as many again as there are.
+        let mut own = Part::new(room(7 * (self.part.len + 1) / 4));
+        for entry in self.groups().iter().flat_map(entries) {
             // The others are of handles that added to the block after this one had lost the tail.
-            if entry != 0 && entry as u32 <= end {
+            if (entry as u32) < end {
                 put(&mut own, entry);
             }
         }
@@ -189,9 +241,10 @@ impl Index {
     /// What was added before was put where these were not in the way, so it is found without them.
     fn give_back(&mut self) {
         if self.part.shared().is_some_and(|shared| shared != 0) {
-            for slot in &self.filled.0 {
-                if let Some(slot) = self.part.all().get(*slot as usize) {
-                    slot.store(0, Ordering::Relaxed);
+            for word in self.filled.0.iter().map(|word| *word as usize) {
+                if let Some([marks, ..]) = self.groups().get(word / GROUP) {
+                    let others = !(0xff << (8 * (word % GROUP)));
+                    marks.store(marks.load(Ordering::Relaxed) & others, Ordering::Relaxed);
                 }
             }
         }
@@ -206,15 +259,21 @@ impl Index {
             return;
         }
         match self.part.make_sole() {
-            Some(slots) if slots.len() <= 8 * used.max(LEAST) => {
-                for slot in slots {
-                    *slot.get_mut() = 0;
+            Some(words) if words.len() <= 8 * used.max(room(0)) => {
+                for [marks, ..] in words.as_chunks_mut::<GROUP>().0 {
+                    *marks.get_mut() = 0;
                 }
                 self.part.len = 0;
                 self.filled.0.clear();
             }
             _ => *self = Self::default(),
         }
+    }
+
+    /// How many slots of the block are filled, by whatever handle.
+    #[cfg(test)]
+    pub(super) fn filled(&self) -> usize {
+        self.groups().iter().flat_map(entries).count()
     }
 
     /// What the table takes.

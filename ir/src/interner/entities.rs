@@ -1,20 +1,24 @@
 //! The entity uids of an interner.
 
-use super::strings::Strings;
+use super::strings::{Strings, same_bytes};
 use super::{CapacityError, MAX_IDS, UidHash, hash_text, next_entity};
 use crate::arena::{Index, TableMemory, Words};
 use crate::fault::{Fault, planted};
 use crate::ids::{StrId, TypeId};
 use crate::saved::{Input, Invalid, Output};
+use foldhash::fast::RandomState as FastState;
 use foldhash::quality::RandomState;
+use hashbrown::HashMap;
+use std::sync::Arc;
 
 /// The distinct entity uids of an interner, each a type and an id string; cheap to clone.
 ///
 /// Hashed by their texts, so that a uid given as text is one look-up.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Entities {
-    /// The type in the upper half, the id in the lower. Ids leave the top bit free.
+    /// The number of the type in the upper half, the id in the lower. Both leave the top bit free.
     uids: Words,
+    types: Arc<Types>,
     index: Index,
     /// The uids that are written as they are, by their whole texts.
     by_text: Index,
@@ -23,11 +27,60 @@ pub(super) struct Entities {
 /// The bit of a uid that is written as it is.
 const PLAIN: u64 = 1 << 63;
 
-/// A uid as it is stored, and whether it is written as it is.
+/// The types of uids, numbered in the order in which they came.
+#[derive(Clone, Debug, Default)]
+struct Types {
+    all: Vec<UidType>,
+    numbers: HashMap<TypeId, u32, FastState>,
+}
+
+/// A type, and what uids of it begin with where they are written.
+#[derive(Clone, Debug)]
+struct UidType {
+    id: TypeId,
+    /// The name and [`OPENING`].
+    prefix: Box<str>,
+}
+
+/// What stands between type and id.
+const OPENING: &str = "::\"";
+
+impl UidType {
+    fn name(&self) -> &[u8] {
+        let end = self.prefix.len() - OPENING.len();
+        self.prefix.as_bytes().get(..end).unwrap_or_default()
+    }
+}
+
+impl Types {
+    /// The number of a type; `None` if it has none yet.
+    fn number(&self, ty: TypeId) -> Option<u32> {
+        self.numbers.get(&ty).copied()
+    }
+
+    fn add(&mut self, ty: TypeId, name: &str) -> u32 {
+        let number = self.all.len() as u32;
+        self.all.push(UidType {
+            id: ty,
+            prefix: [name, OPENING].concat().into(),
+        });
+        self.numbers.insert(ty, number);
+        number
+    }
+
+    fn memory(&self) -> TableMemory {
+        let prefixes = self.all.iter().map(|ty| ty.prefix.len());
+        TableMemory::of::<UidType>(self.all.len(), self.all.capacity())
+            + TableMemory::of::<(TypeId, u32)>(self.numbers.len(), self.numbers.capacity())
+            + prefixes.map(|len| TableMemory::of::<u8>(len, len)).sum()
+    }
+}
+
+/// A uid as it is stored: the number of its type, its id, and whether it is written as it is.
 #[inline]
-fn unpack(word: u64) -> (TypeId, StrId, bool) {
-    let (ty, eid) = (TypeId(((word & !PLAIN) >> 32) as u32), StrId(word as u32));
-    (ty, eid, word & PLAIN != 0)
+fn unpack(word: u64) -> (usize, StrId, bool) {
+    let ty = ((word & !PLAIN) >> 32) as usize;
+    (ty, StrId(word as u32), word & PLAIN != 0)
 }
 
 /// Whether type and id stand in the uid's text as they are.
@@ -38,7 +91,7 @@ fn is_plain(ty: &str, eid: &str) -> bool {
 
 /// The uid's text, if type and id stand in it as they are.
 fn plain_text(ty: &str, eid: &str) -> Option<String> {
-    is_plain(ty, eid).then(|| format!("{ty}::\"{eid}\""))
+    is_plain(ty, eid).then(|| [ty, OPENING, eid, "\""].concat())
 }
 
 impl Entities {
@@ -51,8 +104,14 @@ impl Entities {
     /// The `index`-th uid.
     #[inline]
     pub(super) fn get(&self, index: usize) -> Option<(TypeId, StrId)> {
+        let (ty, eid) = self.parts(index)?;
+        Some((ty.id, eid))
+    }
+
+    #[inline]
+    fn parts(&self, index: usize) -> Option<(&UidType, StrId)> {
         let (ty, eid, _) = unpack(self.uids.get(index)?);
-        Some((ty, eid))
+        Some((self.types.all.get(ty)?, eid))
     }
 
     #[inline]
@@ -67,11 +126,17 @@ impl Entities {
             let Some((ty, eid, true)) = self.uids.get(i as usize).map(unpack) else {
                 return false;
             };
-            found_type = ty;
-            let rest = text.as_bytes().strip_prefix(strings.bytes(ty.index()));
-            let rest = rest.and_then(|rest| rest.strip_prefix(b"::\""));
-            let rest = rest.and_then(|rest| rest.strip_suffix(b"\""));
-            rest == Some(strings.bytes(eid.index()))
+            let Some(ty) = self.types.all.get(ty) else {
+                return false;
+            };
+            found_type = ty.id;
+            let Some((prefix, [eid_text @ .., b'"'])) =
+                text.as_bytes().split_at_checked(ty.prefix.len())
+            else {
+                return false;
+            };
+            same_bytes(eid_text, strings.bytes(eid.index()))
+                && same_bytes(prefix, ty.prefix.as_bytes())
         });
         found.map(|i| (i as usize, found_type))
     }
@@ -91,12 +156,12 @@ impl Entities {
         }
         let mut found_type = TypeId(0);
         let found = self.index.find(hash.both(), |i| {
-            let Some((other, id)) = self.get(i as usize) else {
+            let Some((other, id)) = self.parts(i as usize) else {
                 return false;
             };
-            found_type = other;
-            strings.bytes(id.index()) == eid.as_bytes()
-                && strings.bytes(other.index()) == ty.as_bytes()
+            found_type = other.id;
+            same_bytes(strings.bytes(id.index()), eid.as_bytes())
+                && same_bytes(other.name(), ty.as_bytes())
         });
         found.map(|i| (i as usize, found_type))
     }
@@ -110,10 +175,15 @@ impl Entities {
         (ty, eid): (TypeId, StrId),
     ) -> Result<usize, CapacityError> {
         let new = next_entity(self.len())?;
-        let text = plain_text(strings.get(ty.index()), strings.get(eid.index()));
+        let name = strings.get(ty.index());
+        let text = plain_text(name, strings.get(eid.index()));
         let plain = if text.is_some() { PLAIN } else { 0 };
+        let number = match self.types.number(ty) {
+            Some(number) => number,
+            None => Arc::make_mut(&mut self.types).add(ty, name),
+        };
         self.uids
-            .push(plain | u64::from(ty.0) << 32 | u64::from(eid.0));
+            .push(plain | u64::from(number) << 32 | u64::from(eid.0));
         self.index.insert(hash.both(), new as u32);
         if let Some(text) = text {
             self.by_text.insert(hash_text(seed, &text), new as u32);
@@ -123,7 +193,7 @@ impl Entities {
 
     /// What the table takes.
     pub(super) fn memory(&self) -> TableMemory {
-        self.uids.memory() + self.index.memory() + self.by_text.memory()
+        self.uids.memory() + self.types.memory() + self.index.memory() + self.by_text.memory()
     }
 
     /// Writes all uids: how many there are, and each with the ids of its id and its type.
@@ -144,19 +214,25 @@ impl Entities {
         let words = input.words(count)?;
         let known = |id: u64| id < strings.len() as u64;
         let mut valid = true;
+        let mut types = Types::default();
         let uids = words.iter().map(|word| {
             let word = u64::from_le_bytes(*word);
-            let (ty, eid, plain) = unpack(word);
-            valid &= !plain && known(word >> 32) && known(u64::from(eid.0));
-            match is_plain(strings.get(ty.index()), strings.get(eid.index())) {
-                true => word | PLAIN,
-                false => word,
+            let (ty, eid) = (word >> 32, word as u32);
+            if !known(ty) || !known(u64::from(eid)) {
+                valid = false;
+                return 0;
             }
+            let (ty, name) = (TypeId(ty as u32), strings.get(ty as usize));
+            let number = types.number(ty).unwrap_or_else(|| types.add(ty, name));
+            let plain = is_plain(name, strings.get(eid as usize));
+            let plain = if plain { PLAIN } else { 0 };
+            plain | u64::from(number) << 32 | u64::from(eid)
         });
         let uids = Words::of(count, uids);
         match valid {
             true => Ok(Self {
                 uids,
+                types: Arc::new(types),
                 ..Self::default()
             }),
             false => Err(Invalid("an entity uid refers to no string")),
@@ -173,10 +249,11 @@ impl Entities {
         let twice = Invalid("an entity uid is there twice");
         let all = || (0..self.len() as u32).filter_map(|i| Some((i, self.uids.get(i as usize)?)));
         let hash = |string: usize| hashes.get(string).copied().unwrap_or(0);
+        let ty = |number: usize| self.types.all.get(number);
         let by_strings = all().map(|(i, word)| {
-            let (ty, eid, _) = unpack(word);
+            let (number, eid, _) = unpack(word);
             let uid = UidHash {
-                ty: hash(ty.index()),
+                ty: ty(number).map_or(0, |ty| hash(ty.id.index())),
                 eid: hash(eid.index()),
             };
             (uid.both(), i)
@@ -186,10 +263,9 @@ impl Entities {
         let mut text = String::new();
         let plain = all().map(|(i, word)| (i, unpack(word)));
         let by_text = plain.filter(|(_, (_, _, plain))| *plain);
-        let by_text = by_text.map(|(i, (ty, eid, _))| {
+        let by_text = by_text.map(|(i, (number, eid, _))| {
             text.clear();
-            text.push_str(strings.get(ty.index()));
-            text.push_str("::\"");
+            text.push_str(ty(number).map_or("", |ty| &*ty.prefix));
             text.push_str(strings.get(eid.index()));
             text.push('"');
             (hash_text(seed, &text), i)

@@ -112,6 +112,11 @@ pub struct LocalInterner {
 }
 
 impl LocalInterner {
+    /// Whether nothing was added.
+    pub fn is_empty(&self) -> bool {
+        self.strings.ends.is_empty() && self.entities.uids.is_empty()
+    }
+
     /// Forgets the previous request and keeps the memory.
     pub fn clear(&mut self) {
         self.strings.clear();

@@ -37,6 +37,30 @@ pub(super) struct Strings {
     pub(super) last: Arc<String>,
 }
 
+/// Whether two texts are the same.
+///
+/// Names and ids are short, and those are compared here, by their first and their last bytes:
+/// calling a function for it takes longer.
+#[inline]
+pub(super) fn same_bytes(a: &[u8], b: &[u8]) -> bool {
+    if a.len() != b.len() {
+        return false;
+    }
+    if a.len() > 32 {
+        return a == b;
+    }
+    if let (Some(a0), Some(b0)) = (a.first_chunk::<16>(), b.first_chunk::<16>()) {
+        return a0 == b0 && a.last_chunk::<16>() == b.last_chunk::<16>();
+    }
+    if let (Some(a0), Some(b0)) = (a.first_chunk::<8>(), b.first_chunk::<8>()) {
+        return a0 == b0 && a.last_chunk::<8>() == b.last_chunk::<8>();
+    }
+    if let (Some(a0), Some(b0)) = (a.first_chunk::<4>(), b.first_chunk::<4>()) {
+        return a0 == b0 && a.last_chunk::<4>() == b.last_chunk::<4>();
+    }
+    a.iter().eq(b)
+}
+
 impl Strings {
     /// How many strings there are.
     #[inline]
@@ -80,7 +104,7 @@ impl Strings {
         let same = |i: u32| {
             let known = self.place(i as usize);
             let known = known.and_then(|(chunk, start, end)| chunk.as_bytes().get(start..end));
-            known == Some(s.as_bytes())
+            known.is_some_and(|known| same_bytes(known, s.as_bytes()))
         };
         self.index.find(hash, same).map(|i| i as usize)
     }

@@ -1,5 +1,6 @@
 //! Random histories of many clones of an interner, against plain maps, and what clones copy.
 
+use super::strings::same_bytes;
 use super::{Interner, LocalInterner};
 use crate::arena::tests::Random;
 use crate::ids::{EntityId, StrId};
@@ -205,4 +206,19 @@ fn local_names_start_beyond_those_of_the_clone_that_a_request_has() {
     assert!(id.is_local());
     assert_eq!(interner.str(ty.name()), "T");
     assert!(later.find_uid("T", "late").is_ok());
+}
+
+#[test]
+fn bytes_are_the_same_if_each_one_is() {
+    let text: Vec<u8> = (0..80).collect();
+    for len in 0..=40 {
+        let (a, mut b) = (&text[..len], text[..len].to_vec());
+        assert!(same_bytes(a, &b));
+        assert!(!same_bytes(a, &text[..len + 1]));
+        for place in 0..len {
+            b[place] ^= 1;
+            assert!(!same_bytes(a, &b), "{len}: {place}");
+            b[place] ^= 1;
+        }
+    }
 }

@@ -53,7 +53,9 @@ impl Local {
 
     /// Forgets everything and keeps the memory.
     fn clear(&mut self) {
-        self.names.clear();
+        if !self.names.is_empty() {
+            self.names.clear();
+        }
         self.headers.clear();
         self.overlay = None;
         if !self.heap.is_empty() {
@@ -83,6 +85,12 @@ impl Local {
 /// An id that no request gives out, for a request about nobody.
 const NOBODY: EntityId = EntityId(u32::MAX);
 
+/// The context of a request about nobody.
+const NO_CONTEXT: Value = Value {
+    tag: Tag::Record,
+    word: HeapRef::NONE.0 as u64,
+};
+
 impl RequestValues {
     /// A request about nobody: its principal, action and resource are missing entities, its context
     /// has no attributes. It can be interpreted, but not evaluated natively.
@@ -92,7 +100,7 @@ impl RequestValues {
             principal: NOBODY,
             action: NOBODY,
             resource: NOBODY,
-            context: HeapRef::NONE.value(Tag::Record),
+            context: NO_CONTEXT,
             local: None,
         }
     }
@@ -112,15 +120,14 @@ impl RequestValues {
     }
 
     /// Becomes [`unbound`](Self::unbound) in terms of this interner, and keeps the memory.
+    #[inline]
     pub(crate) fn clear(&mut self, interner: &Interner) {
         if let Some(local) = &mut self.local {
             local.clear();
         }
-        let local = self.local.take();
-        *self = Self {
-            local,
-            ..Self::unbound(interner)
-        };
+        self.identity = interner.identity();
+        [self.principal, self.action, self.resource] = [NOBODY; 3];
+        self.context = NO_CONTEXT;
     }
 
     /// Takes over a request of cedar-policy, after [`clear`](Self::clear).
