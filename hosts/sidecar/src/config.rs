@@ -20,6 +20,7 @@ use crate::gateway::{Gateway, gateway};
 use crate::self_check::SelfCheckConfig;
 use crate::tls::Tls;
 use crate::tokens::TokenFiles;
+use crate::traces::TraceConfig;
 
 pub use problem::{ConfigError, Origin, Problem, ProblemKind};
 pub use section::Section;
@@ -95,6 +96,8 @@ pub struct Config {
     pub changes: Option<PathBuf>,
     /// Checks of decisions, if there are any.
     pub self_check: Option<SelfCheckConfig>,
+    /// Where traces are sent, if they are.
+    pub traces: Option<TraceConfig>,
 }
 
 /// The files that an engine is made of.
@@ -247,6 +250,7 @@ impl Config {
             decision_log: LogConfig::read(root.section("decision_log")),
             changes: changes(&mut root),
             self_check: SelfCheckConfig::read(root.section("self_check")),
+            traces: TraceConfig::read(root.section("traces")),
         };
         root.finish();
         match problems.is_empty() {

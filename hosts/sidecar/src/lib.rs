@@ -30,6 +30,7 @@ pub mod state;
 pub mod strict;
 pub mod tls;
 pub mod tokens;
+pub mod traces;
 pub mod uid;
 
 mod run;

@@ -117,7 +117,10 @@ async fn counted(
     let started = Instant::now();
     let id = request.headers().get(REQUEST_ID).cloned();
     let closes = request.version() < Version::HTTP_2 && !request.body().is_end_stream();
-    let mut response = next.run(request).await;
+    let mut response = match state.traces() {
+        Some(traces) => traces.follow(request, next).await,
+        None => next.run(request).await,
+    };
     if let Some(id) = id {
         response.headers_mut().insert(REQUEST_ID, id);
     }

@@ -31,6 +31,9 @@ pub enum ServeError {
     /// The decision log cannot be written.
     #[error("the decision log cannot be written: {0}; say another file as `decision_log.to`")]
     DecisionLog(#[source] io::Error),
+    /// Traces cannot be sent.
+    #[error("traces cannot be sent: {0}; say another collector as `traces.endpoint`")]
+    Traces(#[source] io::Error),
     /// The files cannot be watched.
     #[error("the files cannot be watched: {0}; leave out `watch`, and send SIGHUP")]
     Watch(#[from] notify::Error),
@@ -120,9 +123,10 @@ pub struct Started {
 /// Starts to listen and to answer, in the tokio runtime of the caller.
 ///
 /// # Errors
-/// When an address is not to be had.
+/// When an address is not to be had, or traces cannot be sent.
 pub async fn start(state: Arc<State>) -> Result<Started, ServeError> {
     let config = state.config();
+    state.open_traces().map_err(ServeError::Traces)?;
     let mut listeners = Vec::new();
     for address in &config.listen {
         listeners.push(Listener::bind(address).await?);
@@ -162,6 +166,6 @@ impl Started {
         while self.servers.join_next().await.is_some() {}
         let state = Arc::clone(&self.state);
         // If that thread fails, nothing is left to wait for.
-        let _ = tokio::task::spawn_blocking(move || state.flush_log()).await;
+        let _ = tokio::task::spawn_blocking(move || state.flush()).await;
     }
 }

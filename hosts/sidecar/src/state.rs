@@ -18,12 +18,13 @@ use tokio::sync::{OwnedMutexGuard, OwnedSemaphorePermit, Semaphore};
 use crate::changes::{self, Change, Refused};
 use crate::config::Config;
 use crate::credentials::{Credentials, CredentialsError};
-use crate::decision_log::DecisionLog;
+use crate::decision_log::{self, DecisionLog};
 use crate::journal::Journal;
 use crate::load::{self, LoadError};
 use crate::log::say;
 use crate::metrics::{Metrics, Outcome, What};
 use crate::overlay::{Overlay, OverlayRefused};
+use crate::traces::{self, Traces};
 
 /// Why there is no decision.
 #[derive(Debug, thiserror::Error)]
@@ -44,6 +45,7 @@ pub struct State {
     credentials: ArcSwap<Credentials>,
     metrics: Metrics,
     log: OnceLock<DecisionLog>,
+    traces: OnceLock<Traces>,
     generations: AtomicU64,
     draining: AtomicBool,
     /// Held by searches: one for each processor.
@@ -173,6 +175,7 @@ impl State {
             credentials: ArcSwap::from_pointee(Credentials::unread(&config)),
             metrics,
             log: OnceLock::new(),
+            traces: OnceLock::new(),
             generations: AtomicU64::new(1),
             draining: AtomicBool::new(false),
             searching: Arc::new(Semaphore::new(processors())),
@@ -242,10 +245,31 @@ impl State {
         Ok(())
     }
 
-    /// Waits until the decision log is written.
-    pub(crate) fn flush_log(&self) {
+    /// Begins to send traces, if they are to be sent, in the tokio runtime of the caller.
+    ///
+    /// # Errors
+    /// When the endpoint will not do.
+    pub(crate) fn open_traces(&self) -> io::Result<()> {
+        if let Some(config) = &self.config.traces {
+            // They are sent already, else.
+            let _ = self.traces.set(Traces::open(config)?);
+        }
+        Ok(())
+    }
+
+    /// Where traces are sent, if they are.
+    #[inline]
+    pub(crate) fn traces(&self) -> Option<&Traces> {
+        self.traces.get()
+    }
+
+    /// Waits until the decision log is written and the last traces are sent.
+    pub(crate) fn flush(&self) {
         if let Some(log) = self.log.get() {
             log.flush();
+        }
+        if let Some(traces) = self.traces.get() {
+            traces.end();
         }
     }
 
@@ -419,10 +443,18 @@ impl State {
         };
         let failures = decided.errors.len();
         self.metrics.decision(outcome, failures, bind, decide);
-        if let Some(log) = self.log.get() {
-            log.log(question, Ok(&decided));
-        }
+        self.note(question, Ok(&decided));
         decided
+    }
+
+    /// Notes what became of a request, in the decision log and in its trace.
+    fn note(&self, question: Question<'_>, outcome: decision_log::Outcome<'_>) {
+        if self.traces.get().is_some() {
+            traces::note(&outcome);
+        }
+        if let Some(log) = self.log.get() {
+            log.log(question, outcome);
+        }
     }
 
     /// Counts a request that was denied before it was one in Cedar's words.
@@ -440,9 +472,7 @@ impl State {
     fn refused(&self, question: Question<'_>, why: &dyn std::error::Error, bind: Duration) {
         let none = Duration::ZERO;
         self.metrics.decision(Outcome::Refused, 0, bind, none);
-        if let Some(log) = self.log.get() {
-            log.log(question, Err(why));
-        }
+        self.note(question, Err(why));
     }
 }
 

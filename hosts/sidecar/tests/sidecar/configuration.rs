@@ -166,3 +166,29 @@ fn a_folder_of_policies_is_one_set() {
     assert!(error.to_string().contains("c.cedar"), "{error}");
     std::fs::remove_dir_all(folder).expect("removed");
 }
+
+#[test]
+fn traces_go_to_a_collector_in_the_clear() {
+    let told = |endpoint: &str| {
+        let text = format!("policies = \"policies.cedar\"\n[traces]\n{endpoint}\none_in = 0\n");
+        mistakes("traces-mistakes", &text, |_| {})
+    };
+    let one_in =
+        "traces.one_in: `0` is not above 0; write a number above 0: one trace of so many is kept";
+    assert_eq!(
+        told(""),
+        [
+            one_in,
+            "traces.endpoint: is missing; say where the collector is, as in `http://127.0.0.1:4317`"
+        ]
+    );
+    assert_eq!(told("endpoint = \"http://[::1]:4317\""), [one_in]);
+    for endpoint in ["https://collector:4317", "collector:4317", "/x", "http://"] {
+        let [_, endpoint_told] = &told(&format!("endpoint = \"{endpoint}\""))[..] else {
+            panic!("{endpoint} is taken");
+        };
+        let expected =
+            format!("traces.endpoint: `{endpoint}` is not where a collector can be; write");
+        assert!(endpoint_told.starts_with(&expected), "{endpoint_told}");
+    }
+}

@@ -10,4 +10,5 @@ mod operation;
 mod page;
 mod secured;
 mod server;
+mod traces;
 mod vectors;
