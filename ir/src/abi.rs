@@ -36,8 +36,8 @@ pub struct EntityHeader {
     pub search: BucketSearch,
     /// The [`bloom_bit`]s of all ancestors, or-ed.
     pub bloom: u64,
-    /// Where the store has the lists of the entity's ancestors and parents; 0 if it has neither.
-    pub lists: u32,
+    /// Where the store has the list of the entity's parents; 0 if it has none.
+    pub parents: u32,
     /// Where the scope index has the list of what policies name, as principal and as resource,
     /// among the entity and its ancestors; 0 if they name nothing there.
     pub named: [u32; 2],
@@ -59,7 +59,7 @@ pub const fn missing_entity(ty: u32) -> EntityHeader {
         ancestors: 0,
         search: BucketSearch::ONE,
         bloom: 0,
-        lists: 0,
+        parents: 0,
         named: [0; 2],
         name: [0; 2],
     }
@@ -109,6 +109,12 @@ impl BucketSearch {
     /// Two to the power of `bits` buckets, at most 26, chosen by the upper bits of `multiplier`.
     pub fn new(bits: u32, multiplier: u32) -> Self {
         BucketSearch((multiplier & !63) | (32 - bits.min(26)))
+    }
+
+    /// How many buckets there are.
+    #[inline]
+    pub fn buckets(self) -> usize {
+        1 << (32 - (self.0 & 63).min(32))
     }
 
     /// The number of the bucket that may hold `id`.

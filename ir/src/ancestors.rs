@@ -1,10 +1,10 @@
-//! The ancestors of all entities in buckets, to ask: see [`BucketSearch`].
+//! The ancestors of all entities in buckets, to ask and to walk: see [`BucketSearch`].
 
 use crate::abi::{BUCKET_IDS, BucketSearch, EntityHeader, HASH_FACTOR, NO_ANCESTOR};
 use crate::arena::{TableMemory, Words};
 use crate::ids::EntityId;
 use crate::interner::CapacityError;
-use std::sync::atomic::Ordering;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 /// How many multipliers are tried before an entity gets twice as many buckets.
 const MULTIPLIERS: u32 = 16;
@@ -102,6 +102,14 @@ impl Ancestors {
         })
     }
 
+    /// The ancestors of the entity with this header, without itself.
+    #[inline]
+    pub fn of(&self, header: &EntityHeader) -> AncestorIds<'_> {
+        let start = header.ancestors as usize * BUCKET_WORDS;
+        let end = start + header.search.buckets() * BUCKET_WORDS;
+        AncestorIds(self.0.as_slice().get(start..end).unwrap_or_default())
+    }
+
     /// The address of the first bucket, for compiled code. Valid until the table changes or goes.
     #[inline]
     pub fn base(&self) -> *const u32 {
@@ -111,6 +119,37 @@ impl Ancestors {
     /// What the buckets take.
     pub fn memory(&self) -> TableMemory {
         self.0.memory()
+    }
+}
+
+/// The ancestors of one entity, each once and in no order.
+#[derive(Clone, Copy, Debug)]
+pub struct AncestorIds<'a>(&'a [AtomicU64]);
+
+impl<'a> AncestorIds<'a> {
+    /// Whether there are none. O(number of ancestors).
+    pub fn is_empty(self) -> bool {
+        self.iter().next().is_none()
+    }
+
+    /// How many there are. O(number of ancestors).
+    pub fn len(self) -> usize {
+        self.iter().count()
+    }
+
+    /// The ids.
+    #[inline]
+    pub fn iter(self) -> impl Iterator<Item = EntityId> + Clone + 'a {
+        let words = self.0.iter().map(|word| word.load(Ordering::Relaxed));
+        let places = words.flat_map(|word| [word as u32, (word >> 32) as u32]);
+        places.filter(|id| *id != NO_ANCESTOR).map(EntityId)
+    }
+
+    /// The ids, ascending. O(n log n).
+    pub fn sorted(self) -> Vec<EntityId> {
+        let mut ids: Vec<EntityId> = self.iter().collect();
+        ids.sort_unstable();
+        ids
     }
 }
 
@@ -149,6 +188,10 @@ mod tests {
                 let found = table.contains(&header, EntityId(id));
                 assert_eq!(found, own.binary_search(&id).is_ok(), "{id} of {n}");
             }
+            let walked = table.of(&header);
+            let sorted: Vec<u32> = walked.sorted().iter().map(|id| id.0).collect();
+            assert_eq!(sorted, own);
+            assert_eq!((walked.len(), walked.is_empty()), (own.len(), n == 0));
         }
     }
 

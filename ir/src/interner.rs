@@ -38,38 +38,15 @@ pub const MAX_IDS: usize = (1 << 30) - 1;
 
 /// The hash of a uid's whole text.
 #[inline]
-fn hash_text(seed: &RandomState, text: &str) -> u64 {
+fn hash_text(seed: &RandomState, text: &[u8]) -> u64 {
     let mut hasher = seed.build_hasher();
-    hasher.write(text.as_bytes());
+    hasher.write(text);
     hasher.finish()
 }
 
 /// The hash of a string that an interner does not know.
 #[derive(Clone, Copy, Debug)]
 pub struct StrHash(u64);
-
-/// The hashes of a type and an id, which together are no entity that an interner knows.
-#[derive(Clone, Copy, Debug)]
-pub struct UidHash {
-    ty: u64,
-    eid: u64,
-}
-
-impl UidHash {
-    #[inline]
-    fn new(seed: &RandomState, ty: &str, eid: &str) -> Self {
-        Self {
-            ty: seed.hash_one(ty),
-            eid: seed.hash_one(eid),
-        }
-    }
-
-    /// Rotated, so that exchanging type and id makes a difference.
-    #[inline]
-    fn both(self) -> u64 {
-        self.ty.rotate_left(29) ^ self.eid
-    }
-}
 
 /// The index of the next of `count` entities.
 fn next_entity(count: usize) -> Result<usize, CapacityError> {
@@ -148,12 +125,8 @@ impl Interner {
     #[inline]
     pub fn look_up(&self, s: &str) -> Result<StrId, StrHash> {
         let hash = self.seed.hash_one(s);
-        self.find_hashed(hash, s).ok_or(StrHash(hash))
-    }
-
-    #[inline]
-    fn find_hashed(&self, hash: u64, s: &str) -> Option<StrId> {
-        self.strings.find(hash, s).map(StrId::from_index)
+        let found = self.strings.find(hash, s);
+        found.map(StrId::from_index).ok_or(StrHash(hash))
     }
 
     /// The text of a string id; the empty string for an id that this interner did not give out.
@@ -169,33 +142,28 @@ impl Interner {
     /// # Errors
     /// When a table is full ([`MAX_IDS`]).
     pub fn intern_entity(&mut self, ty: &str, eid: &str) -> Result<EntityId, CapacityError> {
-        let hash = match self.find_uid(ty, eid) {
-            Ok((known, _)) => return Ok(known),
-            Err(hash) => hash,
-        };
+        let hash = entities::hash(&self.seed, ty, eid);
+        if let Some((known, _)) = self.entities.find(&self.strings, hash, ty, eid) {
+            return Ok(EntityId::from_index(known));
+        }
         let ty = TypeId::of_name(self.intern_str(ty)?);
         let uid = (ty, self.intern_str(eid)?);
-        let added = self.entities.add(&self.seed, &self.strings, hash, uid);
+        let added = self.entities.add(&self.strings, hash, uid);
         added.map(EntityId::from_index)
     }
 
     /// The id of the entity with this type and id if the interner knows it.
     pub fn find_entity(&self, ty: &str, eid: &str) -> Option<EntityId> {
-        self.find_uid(ty, eid).ok().map(|(known, _)| known)
+        self.find_uid(ty, eid).map(|(known, _)| known)
     }
 
-    /// The ids of an entity and of its type, in one look-up.
-    ///
-    /// # Errors
-    /// When the interner does not know the entity; what it was looked up by serves
-    /// [`LocalInterner::add_entity`].
+    /// The ids of an entity and of its type, in one look-up; `None` if the interner does not know the
+    /// entity.
     #[inline]
-    pub fn find_uid(&self, ty: &str, eid: &str) -> Result<(EntityId, TypeId), UidHash> {
-        let hash = UidHash::new(&self.seed, ty, eid);
-        let known = self.entities.find(&self.strings, hash, ty, eid);
-        known
-            .map(|(i, ty)| (EntityId::from_index(i), ty))
-            .ok_or(hash)
+    pub fn find_uid(&self, ty: &str, eid: &str) -> Option<(EntityId, TypeId)> {
+        let hash = entities::hash(&self.seed, ty, eid);
+        let (known, ty) = self.entities.find(&self.strings, hash, ty, eid)?;
+        Some((EntityId::from_index(known), ty))
     }
 
     /// The ids of the entity whose uid is written like this, and of its type.
@@ -204,7 +172,7 @@ impl Interner {
     /// are taken to be names as cedar-policy writes them.
     #[inline]
     pub fn find_uid_text(&self, text: &str) -> Option<(EntityId, TypeId)> {
-        let hash = hash_text(&self.seed, text);
+        let hash = hash_text(&self.seed, text.as_bytes());
         let (found, ty) = self.entities.find_text(&self.strings, hash, text)?;
         Some((EntityId::from_index(found), ty))
     }
@@ -279,7 +247,7 @@ impl Unindexed {
         let hashes: Vec<u64> = texts.map(|text| interner.seed.hash_one(text)).collect();
         interner.strings.index(&hashes)?;
         let (seed, strings) = (&interner.seed, &interner.strings);
-        interner.entities.index(seed, strings, &hashes)?;
+        interner.entities.index(seed, strings)?;
         Ok(interner)
     }
 }

@@ -191,8 +191,9 @@ impl<'s> DocumentReader<'s> {
                     .map(|uid| Some(sink.uid(uid).ok()?.0));
                 let mut ancestors: Vec<u32> = ancestors.collect::<Option<_>>()?;
                 ancestors.sort_unstable();
-                let stored = self.builder.store().ancestors_of(id).iter();
-                stored.map(|id| id.0).eq(ancestors).then_some(())?;
+                let stored = self.builder.store().ancestors_of(id).sorted();
+                let stored = stored.iter().map(|id| id.0);
+                stored.eq(ancestors).then_some(())?;
             }
             // Whatever is left the schema does not have.
             (self.actions == 0).then_some(())?;

@@ -30,10 +30,10 @@ pub struct Memory {
     pub shapes: TableMemory,
     /// What is known of each entity.
     pub headers: TableMemory,
-    /// The ancestors of entities, to ask.
+    /// The ancestors of entities.
     pub ancestors: TableMemory,
-    /// The ancestors and parents of entities, to walk.
-    pub hierarchy: TableMemory,
+    /// The parents of entities.
+    pub parents: TableMemory,
     /// The tags of entities.
     pub tags: TableMemory,
     /// The policies: ids, bindings of links, constants.
@@ -54,7 +54,7 @@ impl Memory {
             ("shapes", self.shapes),
             ("headers", self.headers),
             ("ancestors", self.ancestors),
-            ("hierarchy", self.hierarchy),
+            ("parents", self.parents),
             ("tags", self.tags),
             ("policies", self.policies),
             ("index", self.index),
@@ -91,7 +91,7 @@ impl Snapshot {
             shapes: store.shapes().memory() + of_slice(&tables.attr_table),
             headers: tables.headers.memory(),
             ancestors: tables.ancestors.memory(),
-            hierarchy: store.hierarchy_memory(),
+            parents: store.parents_memory(),
             tags: store.tags_memory(),
             policies: policies(&self.table),
             index: store.names_memory()

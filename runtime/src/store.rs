@@ -8,6 +8,7 @@
 
 use crate::values::ValueError;
 use cedarjit_ir::abi::{EntityHeader, MISSING_ENTITY, bloom_bit, missing_entity};
+use cedarjit_ir::ancestors::AncestorIds;
 use cedarjit_ir::arena::TableMemory;
 use cedarjit_ir::fault::{Fault, planted};
 use cedarjit_ir::headers::HeaderTable;
@@ -23,8 +24,8 @@ mod build;
 mod compact;
 mod export;
 mod hierarchy;
-mod lists;
 mod named;
+mod parents;
 mod reader;
 mod saved;
 mod tags;
@@ -37,10 +38,10 @@ pub(crate) use compact::{Compaction, LiveBytes};
 pub(crate) use export::restricted;
 pub use hierarchy::HierarchyError;
 pub(crate) use hierarchy::{Children, uid_text};
-use lists::HierarchyLists;
-pub use lists::IdList;
 pub(crate) use named::Name;
 use named::NameLists;
+pub use parents::IdList;
+use parents::ParentLists;
 use reader::{Reader, capacity};
 pub(crate) use saved::StoreTables;
 pub use tags::TagList;
@@ -89,7 +90,7 @@ pub struct Store {
     identity: InternerIdentity,
     /// Shared with requests; whoever changes it while it is shared changes a copy.
     memory: Arc<StoreMemory>,
-    lists: HierarchyLists,
+    parents: ParentLists,
     named: NameLists,
     tags: TagTable,
     empty_record: HeapRef,
@@ -110,7 +111,7 @@ impl Store {
         let mut store = Self {
             identity: interner.identity(),
             memory: Arc::new(memory),
-            lists: HierarchyLists::default(),
+            parents: ParentLists::default(),
             named: NameLists::default(),
             tags: TagTable::default(),
             empty_record,
@@ -198,16 +199,16 @@ impl Store {
         self.tags.get(self.header(id).tags)
     }
 
-    /// The ancestors of an entity, ascending and without itself.
+    /// The ancestors of an entity, without itself and in no order.
     #[inline]
-    pub fn ancestors_of(&self, id: EntityId) -> IdList<'_> {
-        self.lists.ancestors(self.header(id).lists)
+    pub fn ancestors_of(&self, id: EntityId) -> AncestorIds<'_> {
+        self.memory.ancestors.of(self.header(id))
     }
 
     /// The entities that were given as an entity's parents, ascending; without a document that
     /// tells them apart from other ancestors, all ancestors.
     pub fn parents_of(&self, id: EntityId) -> IdList<'_> {
-        self.lists.parents(self.header(id).lists)
+        self.parents.of(self.header(id))
     }
 
     /// Whether `ancestor` is one of the ancestors of `entity`; no entity is its own. O(1).
@@ -247,9 +248,9 @@ impl Store {
         &self.memory
     }
 
-    /// What the ancestors and parents take, as lists.
-    pub(crate) fn hierarchy_memory(&self) -> TableMemory {
-        self.lists.memory()
+    /// What the lists of parents take.
+    pub(crate) fn parents_memory(&self) -> TableMemory {
+        self.parents.memory()
     }
 
     /// What the tags take.
@@ -295,11 +296,11 @@ impl Store {
         })
     }
 
-    /// The header with these ancestors and parents, which are sorted in place.
+    /// The header with these ancestors and parents; the parents are sorted in place.
     fn hierarchy(
         &mut self,
         mut header: EntityHeader,
-        ancestors: &mut [u32],
+        ancestors: &[u32],
         parents: &mut [u32],
     ) -> Result<EntityHeader, CapacityError> {
         header.bloom = (ancestors.iter()).fold(0, |all, id| all | bloom_bit(EntityId(*id)));
@@ -311,7 +312,7 @@ impl Store {
             .ancestors
             .add_found(ancestors, header.search)?;
         (header.ancestors, header.search) = found;
-        header.lists = self.lists.add(ancestors, parents)?;
+        header.parents = self.parents.add(parents)?;
         Ok(header)
     }
 }

@@ -14,7 +14,7 @@ pub(crate) use convert::{
 
 use crate::request::RequestValues;
 use crate::store::Store;
-use cedarjit_ir::abi::{EntityHeader, MISSING_ENTITY, bloom_bit};
+use cedarjit_ir::abi::{EntityHeader, MISSING_ENTITY};
 use cedarjit_ir::fault::{Fault, planted};
 use cedarjit_ir::heap::{Heap, HeapRef, Heaps, IpWords, Object, Space};
 use cedarjit_ir::ids::{EntityId, ShapeId, StrId, TypeId};
@@ -236,11 +236,9 @@ impl ValueContext<'_> {
         if self.request.overlay().is_some() {
             return Some(others.any(|word| self.in_entity(entity, as_entity(word))));
         }
-        let bloom = self.header(entity).bloom;
-        let ancestors = self.store.ancestors_of(entity);
         Some(others.any(|word| {
             let other = as_entity(word);
-            other == entity || (bloom & bloom_bit(other) != 0 && ancestors.contains(other))
+            other == entity || self.store.is_descendant(entity, other)
         }))
     }
 

@@ -224,8 +224,8 @@ impl Index {
     /// Goes on in a larger block of its own, with the ids below `end`.
     #[cold]
     fn move_to_own(&mut self, end: u32) {
-        // Room for half as many again as there are.
-        let mut own = Part::new(room(7 * (self.part.len + 1) / 4));
+        // Six of seven slots are filled then, and four of six after it.
+        let mut own = Part::new(room(3 * (self.part.len + 1) / 2));
         for entry in self.groups().iter().flat_map(entries) {
             // The others are of handles that added to the block after this one had lost the tail.
             if (entry as u32) < end {

@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 /// Lists of numbers, found by where they begin; cheap to clone, and only ever added to.
 ///
-/// A list is a word with its length and its mark, and its numbers, two a word.
+/// A list is a word with its length, and its numbers, two a word.
 #[derive(Clone, Debug)]
 pub struct Lists(Words);
 
@@ -18,25 +18,20 @@ impl Default for Lists {
     }
 }
 
-/// The two halves of a word.
-fn halves(word: u64) -> [u32; 2] {
-    [word as u32, (word >> 32) as u32]
-}
-
 fn word([low, high]: [u32; 2]) -> u64 {
     u64::from(low) | u64::from(high) << 32
 }
 
 impl Lists {
-    /// Adds a list with a mark that says what the caller likes. Gives where it begins; `None` if
-    /// that is beyond what 32 bits can say. The empty list without a mark is there already, at 0.
-    pub fn add(&mut self, numbers: &[u32], mark: u32) -> Option<u32> {
-        if numbers.is_empty() && mark == 0 {
+    /// Adds a list. Gives where it begins; `None` if that is beyond what 32 bits can say. The empty
+    /// list is there already, at 0.
+    pub fn add(&mut self, numbers: &[u32]) -> Option<u32> {
+        if numbers.is_empty() {
             return Some(0);
         }
         let start = u32::try_from(self.0.len()).ok()?;
         let len = u32::try_from(numbers.len()).ok()?;
-        self.0.push(word([len, mark]));
+        self.0.push(len.into());
         for pair in numbers.chunks(2) {
             let high = pair.get(1).copied().unwrap_or(0);
             self.0
@@ -52,14 +47,9 @@ impl Lists {
         let Some((first, rest)) = words.split_first() else {
             return List::default();
         };
-        let [len, mark] = halves(first.load(Ordering::Relaxed));
+        let len = first.load(Ordering::Relaxed) as u32;
         let words = rest.get(..(len as usize).div_ceil(2)).unwrap_or(&[]);
-        List { words, len, mark }
-    }
-
-    /// Where the list begins that was added after the one that begins at `start`.
-    pub fn next(&self, start: u32) -> u32 {
-        start + 1 + self.get(start).words.len() as u32
+        List { words, len }
     }
 
     /// What the lists take.
@@ -73,7 +63,6 @@ impl Lists {
 pub struct List<'a> {
     words: &'a [AtomicU64],
     len: u32,
-    mark: u32,
 }
 
 impl<'a> List<'a> {
@@ -87,12 +76,6 @@ impl<'a> List<'a> {
     #[inline]
     pub fn is_empty(self) -> bool {
         self.len == 0
-    }
-
-    /// What the list was marked with.
-    #[inline]
-    pub fn mark(self) -> u32 {
-        self.mark
     }
 
     /// The number at a position; 0 if there is none.
@@ -136,22 +119,19 @@ mod tests {
             .map(|n| (0..n).map(|i| 3 * i + n).collect())
             .collect();
         let starts: Vec<u32> = (all.iter())
-            .map(|numbers| lists.add(numbers, 7).unwrap())
+            .map(|numbers| lists.add(numbers).unwrap())
             .collect();
         let clone = lists.clone();
-        lists.add(&[1, 2, 3], 0).unwrap();
-        for (i, (numbers, start)) in all.iter().zip(&starts).enumerate() {
+        lists.add(&[1, 2, 3]).unwrap();
+        for (numbers, start) in all.iter().zip(&starts) {
             let list = clone.get(*start);
             assert_eq!(list.iter().collect::<Vec<_>>(), *numbers);
-            assert_eq!((list.len(), list.mark()), (numbers.len(), 7));
+            assert_eq!(list.len(), numbers.len());
             for number in 0..100 {
                 assert_eq!(list.contains(number), numbers.contains(&number));
             }
-            if let Some(next) = starts.get(i + 1) {
-                assert_eq!(lists.next(*start), *next);
-            }
         }
-        assert_eq!(lists.add(&[], 0), Some(0));
+        assert_eq!(lists.add(&[]), Some(0));
         assert!(lists.get(0).is_empty() && clone.get(9999).is_empty());
     }
 }

@@ -177,7 +177,7 @@ fn growing_copies_a_few_times_what_there_is() {
         table = next;
     }
     assert!(moves < 50, "{moves}");
-    assert!(copied < 6 * 20_000, "{copied}");
+    assert!(copied < 7 * 20_000, "{copied}");
 }
 
 #[test]

@@ -1,7 +1,7 @@
 //! The entity uids of an interner.
 
 use super::strings::{Strings, same_bytes};
-use super::{CapacityError, MAX_IDS, UidHash, hash_text, next_entity};
+use super::{CapacityError, MAX_IDS, hash_text, next_entity};
 use crate::arena::{Index, TableMemory, Words};
 use crate::fault::{Fault, planted};
 use crate::ids::{StrId, TypeId};
@@ -19,9 +19,8 @@ pub(super) struct Entities {
     /// The number of the type in the upper half, the id in the lower. Both leave the top bit free.
     uids: Words,
     types: Arc<Types>,
+    /// By [`hash`].
     index: Index,
-    /// The uids that are written as they are, by their whole texts.
-    by_text: Index,
 }
 
 /// The bit of a uid that is written as it is.
@@ -89,10 +88,29 @@ fn is_plain(ty: &str, eid: &str) -> bool {
     ty.bytes().all(plain) && eid.bytes().all(plain)
 }
 
-/// The uid's text, if type and id stand in it as they are.
-fn plain_text(ty: &str, eid: &str) -> Option<String> {
-    is_plain(ty, eid).then(|| [ty, OPENING, eid, "\""].concat())
+/// The hash of a uid's text, as it is written if nothing in it needs an escape.
+#[inline]
+pub(super) fn hash(seed: &RandomState, ty: &str, eid: &str) -> u64 {
+    let parts = [ty, OPENING, eid, "\""];
+    let len: usize = parts.iter().map(|part| part.len()).sum();
+    let mut buffer = [0; SHORT];
+    let Some(text) = buffer.get_mut(..len) else {
+        return hash_text(seed, parts.concat().as_bytes());
+    };
+    let mut rest = &mut *text;
+    for part in parts {
+        // They fit: `len` is the sum of their lengths.
+        let Some((place, after)) = rest.split_at_mut_checked(part.len()) else {
+            break;
+        };
+        place.copy_from_slice(part.as_bytes());
+        rest = after;
+    }
+    hash_text(seed, text)
 }
+
+/// Bytes of the texts of almost all uids.
+const SHORT: usize = 128;
 
 impl Entities {
     /// How many uids there are.
@@ -122,7 +140,7 @@ impl Entities {
         text: &str,
     ) -> Option<(usize, TypeId)> {
         let mut found_type = TypeId(0);
-        let found = self.by_text.find(hash, |i| {
+        let found = self.index.find(hash, |i| {
             let Some((ty, eid, true)) = self.uids.get(i as usize).map(unpack) else {
                 return false;
             };
@@ -145,7 +163,7 @@ impl Entities {
     pub(super) fn find(
         &self,
         strings: &Strings,
-        hash: UidHash,
+        hash: u64,
         ty: &str,
         eid: &str,
     ) -> Option<(usize, TypeId)> {
@@ -155,7 +173,7 @@ impl Entities {
             return same.next().map(|(i, (ty, _))| (i, ty));
         }
         let mut found_type = TypeId(0);
-        let found = self.index.find(hash.both(), |i| {
+        let found = self.index.find(hash, |i| {
             let Some((other, id)) = self.parts(i as usize) else {
                 return false;
             };
@@ -169,31 +187,27 @@ impl Entities {
     /// Adds a uid that is not there yet.
     pub(super) fn add(
         &mut self,
-        seed: &RandomState,
         strings: &Strings,
-        hash: UidHash,
+        hash: u64,
         (ty, eid): (TypeId, StrId),
     ) -> Result<usize, CapacityError> {
         let new = next_entity(self.len())?;
         let name = strings.get(ty.index());
-        let text = plain_text(name, strings.get(eid.index()));
-        let plain = if text.is_some() { PLAIN } else { 0 };
+        let plain = is_plain(name, strings.get(eid.index()));
+        let plain = if plain { PLAIN } else { 0 };
         let number = match self.types.number(ty) {
             Some(number) => number,
             None => Arc::make_mut(&mut self.types).add(ty, name),
         };
         self.uids
             .push(plain | u64::from(number) << 32 | u64::from(eid.0));
-        self.index.insert(hash.both(), new as u32);
-        if let Some(text) = text {
-            self.by_text.insert(hash_text(seed, &text), new as u32);
-        }
+        self.index.insert(hash, new as u32);
         Ok(new)
     }
 
     /// What the table takes.
     pub(super) fn memory(&self) -> TableMemory {
-        self.uids.memory() + self.types.memory() + self.index.memory() + self.by_text.memory()
+        self.uids.memory() + self.types.memory() + self.index.memory()
     }
 
     /// Writes all uids: how many there are, and each with the ids of its id and its type.
@@ -239,40 +253,20 @@ impl Entities {
         }
     }
 
-    /// Indexes uids that were read; `hashes` are those of the strings.
-    pub(super) fn index(
-        &mut self,
-        seed: &RandomState,
-        strings: &Strings,
-        hashes: &[u64],
-    ) -> Result<(), Invalid> {
-        let twice = Invalid("an entity uid is there twice");
-        let all = || (0..self.len() as u32).filter_map(|i| Some((i, self.uids.get(i as usize)?)));
-        let hash = |string: usize| hashes.get(string).copied().unwrap_or(0);
-        let ty = |number: usize| self.types.all.get(number);
-        let by_strings = all().map(|(i, word)| {
-            let (number, eid, _) = unpack(word);
-            let uid = UidHash {
-                ty: ty(number).map_or(0, |ty| hash(ty.id.index())),
-                eid: hash(eid.index()),
-            };
-            (uid.both(), i)
-        });
-        let same = |a: u32, b: u32| self.get(a as usize) == self.get(b as usize);
-        let index = Index::of(self.len(), by_strings, same).ok_or(twice)?;
+    /// Indexes uids that were read.
+    pub(super) fn index(&mut self, seed: &RandomState, strings: &Strings) -> Result<(), Invalid> {
         let mut text = String::new();
-        let plain = all().map(|(i, word)| (i, unpack(word)));
-        let by_text = plain.filter(|(_, (_, _, plain))| *plain);
-        let by_text = by_text.map(|(i, (number, eid, _))| {
+        let hashes = (0..self.len()).filter_map(|i| {
+            let (ty, eid) = self.parts(i)?;
             text.clear();
-            text.push_str(ty(number).map_or("", |ty| &*ty.prefix));
+            text.push_str(&ty.prefix);
             text.push_str(strings.get(eid.index()));
             text.push('"');
-            (hash_text(seed, &text), i)
+            Some((hash_text(seed, text.as_bytes()), i as u32))
         });
-        // Different uids that are plain have different texts.
-        let by_text = Index::of(self.len(), by_text, |_, _| false).ok_or(twice)?;
-        (self.index, self.by_text) = (index, by_text);
+        let same = |a: u32, b: u32| self.get(a as usize) == self.get(b as usize);
+        let index = Index::of(self.len(), hashes, same);
+        self.index = index.ok_or(Invalid("an entity uid is there twice"))?;
         Ok(())
     }
 }

@@ -1,6 +1,6 @@
 //! What one request mentions and the interner lacks.
 
-use super::{CapacityError, Interner, MAX_IDS, StrHash, UidHash, next_entity};
+use super::{CapacityError, Interner, MAX_IDS, StrHash, next_entity};
 use crate::fault::{Fault, planted};
 use crate::ids::{EntityId, StrId, TypeId};
 use foldhash::quality::RandomState;
@@ -145,25 +145,19 @@ impl LocalInterner {
     pub fn add_entity(
         &mut self,
         interner: &Interner,
-        hash: UidHash,
         ty: &str,
         eid: &str,
     ) -> Result<(EntityId, TypeId), CapacityError> {
-        let ty = TypeId::of_name(self.intern_str(interner, hash.ty, ty)?);
-        let uid = (ty, self.intern_str(interner, hash.eid, eid)?);
+        let ty = TypeId::of_name(self.intern_str(interner, ty)?);
+        let uid = (ty, self.intern_str(interner, eid)?);
         let interned = self.entities.intern(&interner.seed, uid);
         Ok((interned.map(EntityId::local)?, ty))
     }
 
-    fn intern_str(
-        &mut self,
-        interner: &Interner,
-        hash: u64,
-        s: &str,
-    ) -> Result<StrId, CapacityError> {
-        match interner.find_hashed(hash, s) {
-            Some(id) => Ok(id),
-            None => self.add_str(interner, StrHash(hash), s),
+    fn intern_str(&mut self, interner: &Interner, s: &str) -> Result<StrId, CapacityError> {
+        match interner.look_up(s) {
+            Ok(id) => Ok(id),
+            Err(hash) => self.add_str(interner, hash, s),
         }
     }
 

@@ -150,9 +150,9 @@ fn much_text_is_in_few_chunks() {
     assert_eq!(interner.strings.chunks.len(), 2);
     let memory = interner.memory();
     let text = 200_000 * 12 + 4;
-    let entries = 8 * (2 * 200_001 + 3 * 200_000);
+    let entries = 8 * (2 * 200_001 + 2 * 200_000);
     assert!(memory.used >= text + entries, "{memory:?}");
-    assert!(memory.used < text + entries + 100, "{memory:?}");
+    assert!(memory.used < text + entries + 200, "{memory:?}");
     assert!(memory.reserved > memory.used);
     assert!(memory.reserved < 3 * memory.used, "{memory:?}");
 }
@@ -200,12 +200,12 @@ fn local_names_start_beyond_those_of_the_clone_that_a_request_has() {
     interner.intern_entity("T", "known").unwrap();
     let mut later = interner.clone();
     later.intern_entity("T", "late").unwrap();
-    let hash = interner.find_uid("T", "late").unwrap_err();
+    assert_eq!(interner.find_uid("T", "late"), None);
     let mut local = LocalInterner::default();
-    let (id, ty) = local.add_entity(&interner, hash, "T", "late").unwrap();
+    let (id, ty) = local.add_entity(&interner, "T", "late").unwrap();
     assert!(id.is_local());
     assert_eq!(interner.str(ty.name()), "T");
-    assert!(later.find_uid("T", "late").is_ok());
+    assert!(later.find_uid("T", "late").is_some());
 }
 
 #[test]

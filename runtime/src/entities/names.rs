@@ -213,7 +213,7 @@ mod tests {
             let copy = eid.to_owned();
             let known = names.entity(&mut interner, &ty, eid).unwrap();
             assert_eq!(names.entity(&mut interner, &ty, &copy), Ok(known));
-            assert_eq!(interner.find_uid(&ty, eid).ok(), Some(known));
+            assert_eq!(interner.find_uid(&ty, eid), Some(known));
         }
         // 1,500 and 100 have 1,500 as their least common multiple.
         assert_eq!(interner.entity_count(), 1500);

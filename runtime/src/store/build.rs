@@ -266,7 +266,7 @@ impl Closing<'_> {
         let mut parents: Vec<u32> = parents.iter().map(|id| id.0).collect();
         self.set_height(*id, tallest + 1);
         let store = &mut self.builder.store;
-        let header = store.hierarchy(*store.header(*id), &mut self.own, &mut parents)?;
+        let header = store.hierarchy(*store.header(*id), &self.own, &mut parents)?;
         store.put(*id, header);
         Ok(())
     }

@@ -64,7 +64,7 @@ impl Store {
         let tables = [
             memory.heap.memory(),
             memory.ancestors.memory(),
-            self.lists.memory(),
+            self.parents.memory(),
             self.tags.memory(),
             self.named.memory(),
         ];
@@ -81,7 +81,7 @@ impl Store {
         memory.heap = Heap::new(memory.heap.space());
         memory.ancestors = Default::default();
         memory.headers = Default::default();
-        to.lists = Default::default();
+        to.parents = Default::default();
         to.tags = Default::default();
         to.named.forget_lists();
         let kept = |header: &EntityHeader| EntityHeader {
@@ -287,7 +287,7 @@ impl Copy<'_> {
             return Ok(());
         }
         let new = self.entity(id)?;
-        let mut ancestors = self.ids(ancestors.iter().collect())?;
+        let ancestors = self.ids(ancestors.iter().collect())?;
         let mut parents = self.ids(from.parents_of(id).iter().collect())?;
         let mut tags = Vec::new();
         for (key, value) in from.tags(id).iter() {
@@ -305,7 +305,7 @@ impl Copy<'_> {
             self.to.put(new, header);
         }
         let header = *self.to.header(new);
-        let header = self.to.hierarchy(header, &mut ancestors, &mut parents)?;
+        let header = self.to.hierarchy(header, &ancestors, &mut parents)?;
         self.to.put(new, header);
         Ok(())
     }

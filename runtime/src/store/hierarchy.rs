@@ -235,8 +235,8 @@ impl Closing<'_> {
             self.check_depth(&ancestors)?;
         }
         let header = *self.store.header(entity);
-        let listed = header.lists != 0 && planted(Fault::NamesOfOldAncestors);
-        let header = self.store.hierarchy(header, &mut ancestors, parents)?;
+        let listed = header.parents != 0 && planted(Fault::NamesOfOldAncestors);
+        let header = self.store.hierarchy(header, &ancestors, parents)?;
         self.ancestors = ancestors;
         self.store.put(entity, header);
         if listed {

@@ -79,7 +79,7 @@ impl Store {
         for side in Side::ALL {
             let names = self.names_of(entity, side);
             if !self.named(&old, side).iter().eq(names.iter().copied()) {
-                let list = self.named.lists.add(&names, 0);
+                let list = self.named.lists.add(&names);
                 header.named[side as usize] = list.ok_or(CapacityError {
                     what: "names of policies among ancestors",
                     limit: u64::from(u32::MAX),

@@ -56,7 +56,7 @@ impl Store {
                 (0..3).for_each(|_| out.entities.number(0));
                 continue;
             }
-            let (ancestors, parents) = (self.ancestors_of(id), self.parents_of(id));
+            let (ancestors, parents) = (self.ancestors_of(id).sorted(), self.parents_of(id));
             let all = parents.len() == ancestors.len();
             let mut row = vec![header.search.0, ancestors.len() as u32];
             row.push(if all { ALL } else { parents.len() as u32 });
@@ -187,7 +187,7 @@ impl Reader<'_> {
                 ALL => ancestors.clone(),
                 parents => list(parents)?,
             };
-            let mut own = numbers.get(ancestors.clone()).unwrap_or(&[]).to_vec();
+            let own = numbers.get(ancestors.clone()).unwrap_or(&[]).to_vec();
             let mut direct = numbers.get(parents.clone()).unwrap_or(&[]).to_vec();
             if own.is_empty() || !valid(&own) || !valid(&direct) {
                 return Err(invalid);
@@ -197,7 +197,7 @@ impl Reader<'_> {
                 ..missing_entity(0)
             };
             let header = (self.store)
-                .hierarchy(likely, &mut own, &mut direct)
+                .hierarchy(likely, &own, &mut direct)
                 .map_err(|_| Invalid("there are too many ancestors"))?;
             rows.push(Row {
                 header,

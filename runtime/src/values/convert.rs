@@ -122,8 +122,8 @@ impl RequestSink<'_> {
     ) -> Result<(EntityId, TypeId), CapacityError> {
         let interner = self.interner;
         match interner.find_uid(ty, eid) {
-            Ok(known) => Ok(known),
-            Err(hash) => self.local().names.add_entity(interner, hash, ty, eid),
+            Some(known) => Ok(known),
+            None => self.local().names.add_entity(interner, ty, eid),
         }
     }
 
