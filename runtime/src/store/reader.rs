@@ -77,7 +77,7 @@ impl Reader<'_> {
         parents: Option<&[EntityUid]>,
     ) -> Result<(), StoreError> {
         let ancestors = entities.ancestors(uid).into_iter().flatten();
-        let mut ancestors = self.ids(ancestors).map_err(|e| capacity(uid, e))?;
+        let ancestors = self.ids(ancestors).map_err(|e| capacity(uid, e))?;
         self.store.extend_to(self.interner);
         let header = self.read(id, uid, entity)?;
         let mut parents = match parents {
@@ -86,7 +86,7 @@ impl Reader<'_> {
         };
         parents.sort_unstable();
         parents.dedup();
-        let header = (self.store.hierarchy(header, &mut ancestors, &mut parents))
+        let header = (self.store.hierarchy(header, &ancestors, &mut parents))
             .map_err(|e| capacity(uid, e))?;
         self.store.put(id, header);
         Ok(())
