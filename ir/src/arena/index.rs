@@ -224,7 +224,7 @@ impl Index {
     /// Goes on in a larger block of its own, with the ids below `end`.
     #[cold]
     fn move_to_own(&mut self, end: u32) {
-        // Six of seven slots are filled then, and four of six after it.
+        // Of seven slots six are filled before, and four after it.
         let mut own = Part::new(room(3 * (self.part.len + 1) / 2));
         for entry in self.groups().iter().flat_map(entries) {
             // The others are of handles that added to the block after this one had lost the tail.
