@@ -19,6 +19,8 @@ pub use difference::{CheckedAnswer, Difference, Remedy};
 pub use reproduction::ReproductionError;
 pub(crate) use sampler::Sampler;
 
+use crate::engine::Engine;
+use checker::Findings;
 use std::fmt;
 use std::num::NonZero;
 use std::path::PathBuf;
@@ -34,8 +36,8 @@ type Notify = Arc<dyn Fn(&Difference) + Send + Sync>;
 /// behind are not checked, but counted.
 ///
 /// If a difference is found, it is from then on the interpreter that evaluates the conditions which
-/// differed, in this and all later states of the engine, until it is built anew; [`Remedy`] says what
-/// is done about other differences.
+/// differed, in this and all later states of the engine, and in an engine in its place that
+/// [continues](Self::continuing) its checks; [`Remedy`] says what is done about other differences.
 ///
 /// ```
 /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
@@ -64,6 +66,7 @@ pub struct SelfCheck {
     every: NonZero<u32>,
     folder: Option<PathBuf>,
     notify: Option<Notify>,
+    continued: Option<Arc<Findings>>,
 }
 
 impl fmt::Debug for SelfCheck {
@@ -82,7 +85,20 @@ impl SelfCheck {
             every,
             folder: None,
             notify: None,
+            continued: None,
         }
+    }
+
+    /// Does not rely on what the checks of another engine have found to be wrong, and shares with
+    /// them what is found from now on: for an engine that is built to take the other's place, as when
+    /// policies are loaded anew. Policies of the same id are taken to be the same.
+    ///
+    /// An engine that does not check itself has found nothing.
+    #[must_use]
+    pub fn continuing(self, other: &Engine) -> Self {
+        let snapshot = other.snapshot();
+        let continued = snapshot.check.as_ref().map(|check| check.findings());
+        Self { continued, ..self }
     }
 
     /// Keeps what shows a difference in a folder, which is made if it is missing: a test in the

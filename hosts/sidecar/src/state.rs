@@ -213,10 +213,11 @@ impl State {
         })
     }
 
-    /// How an engine that is loaded anew checks itself, if it does.
+    /// How an engine that is to take the place of the one in use checks itself, if it does.
     pub(crate) fn self_check(&self) -> Option<SelfCheck> {
-        let check = self.config.self_check.as_ref();
-        check.map(|check| check.for_engine(&self.metrics))
+        let check = self.config.self_check.as_ref()?;
+        let check = check.for_engine(&self.metrics);
+        Some(check.continuing(self.current().engine()))
     }
 
     /// The engine in use.

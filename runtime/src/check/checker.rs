@@ -79,15 +79,21 @@ impl Doubts {
     }
 }
 
-/// What an engine checks itself with; all its states have it in common.
-pub(crate) struct Checker {
-    options: SelfCheck,
-    queue: SyncSender<Task>,
-    /// How many decisions wait to be checked, or are about to be.
-    waiting: AtomicUsize,
+/// What was found to be wrong. An engine and what takes its place have it in common.
+#[derive(Debug, Default)]
+pub(super) struct Findings {
     doubts: AtomicU8,
     /// The policies that the interpreter evaluates, by id.
     interpreted: Mutex<HashSet<SmolStr>>,
+}
+
+/// What an engine checks itself with; all its states have it in common.
+pub(crate) struct Checker {
+    options: SelfCheck,
+    findings: Arc<Findings>,
+    queue: SyncSender<Task>,
+    /// How many decisions wait to be checked, or are about to be.
+    waiting: AtomicUsize,
     checked: AtomicU64,
     dropped: AtomicU64,
     differences: AtomicU64,
@@ -114,11 +120,10 @@ impl Checker {
         let builder = thread::Builder::new().name("cedarjit-check".to_owned());
         builder.stack_size(STACK_BYTES).spawn(|| serve(tasks))?;
         Ok(Arc::new(Self {
+            findings: options.continued.clone().unwrap_or_default(),
             options,
             queue,
             waiting: AtomicUsize::new(0),
-            doubts: AtomicU8::new(0),
-            interpreted: Mutex::default(),
             checked: AtomicU64::new(0),
             dropped: AtomicU64::new(0),
             differences: AtomicU64::new(0),
@@ -135,7 +140,12 @@ impl Checker {
     /// What is not relied on any more.
     #[inline]
     pub(crate) fn doubts(&self) -> Doubts {
-        Doubts(self.doubts.load(Ordering::Relaxed))
+        Doubts(self.findings.doubts.load(Ordering::Relaxed))
+    }
+
+    /// What was found to be wrong so far, and will be.
+    pub(super) fn findings(&self) -> Arc<Findings> {
+        Arc::clone(&self.findings)
     }
 
     /// What came of it so far.
@@ -177,9 +187,8 @@ impl Checker {
     /// The policies that the interpreter evaluates, by id.
     pub(crate) fn interpreted(&self) -> MutexGuard<'_, HashSet<SmolStr>> {
         // A set of ids is complete after each insertion.
-        (self.interpreted)
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
+        let interpreted = &self.findings.interpreted;
+        interpreted.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn check(&self, sample: &Sample, scratch: &mut Scratch) {
@@ -251,7 +260,8 @@ impl Checker {
     }
 
     fn doubt(&self, doubt: u8, remedy: Remedy) -> Remedy {
-        self.doubts.fetch_or(doubt, Ordering::Relaxed);
+        let doubts = &self.findings.doubts;
+        doubts.fetch_or(doubt, Ordering::Relaxed);
         remedy
     }
 

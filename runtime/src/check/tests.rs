@@ -158,6 +158,27 @@ fn the_condition_that_was_wrong_is_interpreted_in_all_later_states() {
 }
 
 #[test]
+fn what_was_wrong_is_not_relied_on_by_the_engine_that_takes_the_place() {
+    let (first, _) = engine(None);
+    let native = first.stats().native_shapes;
+    submit(&first, &bind(&first, ENOUGH), &[]);
+    let build = |check: SelfCheck| {
+        let builder = Engine::builder().policies_str(POLICIES).links_json(LINKS);
+        builder.self_check(check).build().unwrap()
+    };
+    assert_eq!(build(one_in(7)).stats().native_shapes, native);
+    let second = build(one_in(7).continuing(&first));
+    assert_eq!(second.stats().native_shapes, native - 1);
+    let expected = SelfCheckStats {
+        interpreted_policies: 1,
+        ..SelfCheckStats::default()
+    };
+    assert_eq!(stats(&second), expected);
+    let third = build(one_in(7).continuing(&second));
+    assert_eq!(third.stats().native_shapes, native - 1);
+}
+
+#[test]
 fn fused_code_is_not_used_if_one_of_its_conditions_was_wrong() {
     let (engine, _) = engine(None);
     let request = bind(&engine, r#"{"level": 1, "least": 5}"#);
