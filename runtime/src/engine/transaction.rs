@@ -51,6 +51,9 @@ impl Drop for Transaction<'_> {
     /// Undoes what was done to what the next transaction begins with.
     fn drop(&mut self) {
         mem::take(&mut self.entities).undo(&mut self.source.children);
+        if self.renumbered {
+            self.source.children = None;
+        }
     }
 }
 
@@ -302,9 +305,6 @@ impl<'e> Transaction<'e> {
         if let Some(set) = self.policies.take().and_then(PolicyChange::into_set) {
             self.source.policies = set;
         }
-        if self.renumbered {
-            self.source.children = None;
-        }
         // Nothing is to be undone.
         self.entities = StoreUpdate::default();
         Ok(Some(next))
@@ -373,7 +373,9 @@ impl<'e> Transaction<'e> {
         let loaded = renumber(&set, &loaded, &self.interner, &mut interner)?;
         self.policies = Some(PolicyChange::replaced(self.earlier.clone(), set, loaded));
         (self.interner, self.store) = (interner, store);
-        mem::take(&mut self.entities).undo(&mut self.source.children);
+        // Who is in whom was in terms of the interner before.
+        self.entities = StoreUpdate::default();
+        self.source.children = None;
         self.renumbered = true;
         Ok(())
     }
