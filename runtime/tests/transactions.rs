@@ -346,3 +346,43 @@ fn parents_in_a_document_are_told_from_other_ancestors() {
         assert_eq!(ask(), cedar_policy::Decision::Deny, "{odd}");
     }
 }
+
+#[test]
+fn who_is_in_whom_is_told_from_the_entities_that_a_transaction_has_put_in_place() {
+    let entity = |id: &str, parents: &[&str]| {
+        let uid = |id: &str| format!("Doc::\"{id}\"").parse::<EntityUid>().unwrap();
+        let parents = parents.iter().map(|id| uid(id)).collect();
+        Entity::new_no_attrs(uid(id), parents)
+    };
+    let entities = |all: Vec<Entity>| Entities::from_entities(all, None).unwrap();
+    let engine = Engine::builder()
+        .policies_str(r#"permit (principal, action, resource in Doc::"root");"#)
+        .build()
+        .unwrap();
+    // So that the engine knows who is in whom.
+    engine
+        .update(|tx| tx.upsert_entity(entity("other", &[])))
+        .unwrap();
+    engine
+        .update(|tx| tx.upsert_entity(entity("other", &["more"])))
+        .unwrap();
+    engine
+        .update(|tx| {
+            let all = vec![entity("folder", &[]), entity("doc", &["folder"])];
+            tx.replace_entities(entities(all))?;
+            tx.upsert_entity(entity("folder", &["root"]))
+        })
+        .unwrap();
+    let doc = engine
+        .session()
+        .is_authorized(
+            "User::\"a\"",
+            "Action::\"view\"",
+            "Doc::\"doc\"",
+            "{}",
+            true,
+        )
+        .unwrap()
+        .decision();
+    assert_eq!(doc, cedarjit::Decision::Allow);
+}
