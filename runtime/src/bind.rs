@@ -255,8 +255,7 @@ impl BoundRequest {
             local_headers: values.local_headers(),
             heap: values.heap(),
         });
-        let bucket = headers.and_then(|headers| self.snapshot.bucket(values.action(), headers));
-        self.bucket = bucket;
+        self.bucket = headers.and_then(|headers| self.snapshot.bucket(values.action(), headers));
     }
 
     /// Binds; on an error the request is about nobody.

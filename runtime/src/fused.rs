@@ -91,7 +91,7 @@ fn first_place([subjects, action]: [u64; 2]) -> usize {
 #[derive(Debug)]
 pub(crate) struct Bucket {
     pub(crate) key: Key,
-    /// Those of the key.
+    /// Those of the key: every request that is bound compares them.
     words: [u64; 2],
     asked: AtomicU32,
     code: OnceLock<Option<Fused>>,
@@ -207,16 +207,15 @@ impl BucketTable {
         let first = first_place(words) as u32;
         match self.get(first) {
             Some(bucket) if bucket.words == words => Some(first),
-            _ => self.find_place(key),
+            _ => self.find_place(key, words),
         }
     }
 
     /// As [`place`](Self::place), where the first place to look at is another bucket's or free.
     #[inline(never)]
-    fn find_place(&self, key: Key) -> Option<u32> {
+    fn find_place(&self, key: Key, words: [u64; 2]) -> Option<u32> {
         let empty = || (0..BUCKETS).map(|_| OnceLock::new()).collect();
         let places = self.places.get_or_init(empty);
-        let words = key.words();
         let first = first_place(words);
         (0..PROBES).find_map(|probe| {
             let place = first.wrapping_add(probe) % BUCKETS;

@@ -43,24 +43,31 @@ impl TraceConfig {
             };
             section.complain("one_in", kind);
         }
-        if let Some(value) = endpoint.clone().filter(|endpoint| !is_collector(endpoint)) {
-            let kind = ProblemKind::Invalid {
-                value,
-                what: "is not where a collector can be",
-                help: "write `http://HOST:PORT`, as in `http://127.0.0.1:4317`; for TLS, let a \
-                       collector on this machine send on what it gets",
-            };
-            section.complain("endpoint", kind);
-        } else if let Some(value) = endpoint.clone().filter(|_| cfg!(not(feature = "otlp"))) {
-            let kind = ProblemKind::Invalid {
-                value,
-                what: "cannot be sent to: this program is without OTLP",
-                help: "build it with `--features otlp`, or leave `traces` out",
-            };
-            section.complain("endpoint", kind);
-        } else if endpoint.is_none() && (service.is_some() || one_in.is_some()) {
-            let help = "say where the collector is, as in `http://127.0.0.1:4317`";
-            section.complain("endpoint", ProblemKind::Missing { help });
+        let invalid = |value: &str, what, help| ProblemKind::Invalid {
+            value: value.to_owned(),
+            what,
+            help,
+        };
+        let problem = match &endpoint {
+            None if service.is_none() && one_in.is_none() => None,
+            None => Some(ProblemKind::Missing {
+                help: "say where the collector is, as in `http://127.0.0.1:4317`",
+            }),
+            Some(endpoint) if !is_collector(endpoint) => Some(invalid(
+                endpoint,
+                "is not where a collector can be",
+                "write `http://HOST:PORT`, as in `http://127.0.0.1:4317`; for TLS, let a collector \
+                 on this machine send on what it gets",
+            )),
+            Some(endpoint) if cfg!(not(feature = "otlp")) => Some(invalid(
+                endpoint,
+                "cannot be sent to: this program is without OTLP",
+                "build it with `--features otlp`, or leave `traces` out",
+            )),
+            Some(_) => None,
+        };
+        if let Some(problem) = problem {
+            section.complain("endpoint", problem);
         }
         section.finish();
         Some(Self {

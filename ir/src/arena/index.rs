@@ -68,7 +68,7 @@ impl Default for Index {
     }
 }
 
-/// The part of a hash that the table keeps.
+/// The part of a hash that the table keeps; a slot has it in the same place.
 #[inline]
 fn kept(hash: u64) -> u32 {
     (hash >> 32) as u32
@@ -120,7 +120,7 @@ fn entries(group: &Group) -> impl Iterator<Item = u64> {
 /// Puts an entry into the first free slot for it, and says which.
 #[inline]
 fn put(part: &mut Part, entry: u64) -> usize {
-    let kept = (entry >> 32) as u32;
+    let kept = kept(entry);
     let (groups, _) = part.all().as_chunks::<GROUP>();
     let mut at = first(kept, groups.len());
     loop {

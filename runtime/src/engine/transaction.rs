@@ -51,6 +51,7 @@ impl Drop for Transaction<'_> {
     /// Undoes what was done to what the next transaction begins with.
     fn drop(&mut self) {
         mem::take(&mut self.entities).undo(&mut self.source.children);
+        // What was made since is in terms of an interner that a failed transaction does not keep.
         if self.renumbered {
             self.source.children = None;
         }
