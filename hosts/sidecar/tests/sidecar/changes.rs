@@ -1,11 +1,11 @@
 //! Changes by the admin API: all or nothing, and kept.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use serde_json::{Value, json};
 
 use crate::client::Client;
-use crate::native::folder;
+use crate::native::{Folder, folder};
 use crate::server::Sidecar;
 
 const TOKEN: &str = "a-token-of-the-tests";
@@ -18,7 +18,7 @@ permit (principal == ?principal, action, resource == ?resource);
 "#;
 
 /// A folder with a configuration whose changes are kept.
-fn kept(name: &str) -> PathBuf {
+fn kept(name: &str) -> Folder {
     let more = "changes = \"changes.redb\"\n[tokens]\nadmin = \"tokens\"\n";
     let folder = folder(name, POLICIES, more);
     std::fs::write(folder.join("tokens"), TOKEN).expect("a file");
@@ -119,7 +119,6 @@ fn changes_take_effect_and_are_there_after_a_start() {
     drop((client, sidecar));
     let (_sidecar, mut client) = start(&folder);
     assert!(!may(&mut client, "zoe", "a") && !may(&mut client, "bob", "b"));
-    std::fs::remove_dir_all(folder).expect("removed");
 }
 
 #[test]
@@ -184,7 +183,6 @@ fn changes_are_made_together_or_not_at_all() {
     assert!(!may(&mut client, "zoe", "a"));
     let (_, kept) = admin(&mut client, "GET", "/admin/v1/changes", &Value::Null);
     assert_eq!(kept, json!({"changes": []}));
-    std::fs::remove_dir_all(folder).expect("removed");
 }
 
 #[test]
@@ -208,7 +206,6 @@ fn changes_that_do_not_fit_the_files_any_more_are_told() {
         "the last good state stays"
     );
     drop((client, sidecar));
-    std::fs::remove_dir_all(folder).expect("removed");
 }
 
 #[test]
@@ -225,5 +222,4 @@ fn without_a_journal_nothing_is_changed() {
         "{body}"
     );
     assert!(!may(&mut client, "zoe", "a"));
-    std::fs::remove_dir_all(folder).expect("removed");
 }

@@ -22,7 +22,6 @@ fn mistakes(name: &str, text: &str, change: impl FnOnce(&mut ServeArgs)) -> Vec<
     let mut args = args(file.clone());
     change(&mut args);
     let mistakes = Config::load(&args).map_or_else(|error| error.to_string(), |_| String::new());
-    std::fs::remove_dir_all(folder).expect("removed");
     let prefix = format!("{}: ", file.display());
     mistakes
         .lines()
@@ -129,7 +128,6 @@ fn what_cannot_be_loaded_is_told_with_its_file() {
         "{}",
         told()
     );
-    std::fs::remove_dir_all(folder).expect("removed");
 }
 
 #[test]
@@ -164,7 +162,6 @@ fn a_folder_of_policies_is_one_set() {
     );
     let error = cedarjit_sidecar::load::engine(&config.sources, None).expect_err("twice");
     assert!(error.to_string().contains("c.cedar"), "{error}");
-    std::fs::remove_dir_all(folder).expect("removed");
 }
 
 #[test]

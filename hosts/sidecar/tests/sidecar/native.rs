@@ -2,6 +2,9 @@
 
 use cedar_policy::{Authorizer, Context, Entities, EntityUid, PolicySet, Request, ffi};
 use serde_json::{Value, json};
+use std::ops::Deref;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU32, Ordering};
 
 use crate::client::Client;
 use crate::server::Sidecar;
@@ -18,10 +21,32 @@ const ENTITIES: &str = r#"[
     {"uid": {"type": "Doc", "id": "a"}, "attrs": {"public": true}, "parents": []}
 ]"#;
 
+/// A folder of a test's own, which goes with it.
+#[derive(Debug)]
+pub(crate) struct Folder(PathBuf);
+
+impl Deref for Folder {
+    type Target = Path;
+
+    fn deref(&self) -> &Path {
+        &self.0
+    }
+}
+
+impl Drop for Folder {
+    fn drop(&mut self) {
+        // What else runs may still write to it, and it is the system's to clean then.
+        let _ = std::fs::remove_dir_all(&self.0);
+    }
+}
+
 /// A folder with a configuration of these policies, and of the entities above.
-pub(crate) fn folder(name: &str, policies: &str, more: &str) -> std::path::PathBuf {
-    let folder = std::env::temp_dir().join(format!("cedarjit-{}-{name}", std::process::id()));
-    std::fs::create_dir_all(&folder).expect("a folder");
+pub(crate) fn folder(name: &str, policies: &str, more: &str) -> Folder {
+    static NEXT: AtomicU32 = AtomicU32::new(0);
+    let number = NEXT.fetch_add(1, Ordering::Relaxed);
+    let own = format!("cedarjit-{}-{number}-{name}", std::process::id());
+    let folder = Folder(std::env::temp_dir().join(own));
+    std::fs::create_dir_all(&*folder).expect("a folder");
     let write = |name: &str, text: &str| {
         std::fs::write(folder.join(name), text).expect("a file");
     };
@@ -128,7 +153,6 @@ fn answers_are_those_of_cedar() {
     for (call, response) in calls.iter().zip(responses) {
         assert_eq!(sorted(response.clone()), judged(call));
     }
-    std::fs::remove_dir_all(folder).expect("removed");
 }
 
 #[test]

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use serde_json::{Value, json};
 
 use crate::client::Client;
-use crate::native::folder;
+use crate::native::{Folder, folder};
 use crate::server::Sidecar;
 
 const PERMIT: &str = "permit (principal, action, resource);";
@@ -35,7 +35,7 @@ fn write(folder: &Path, policies: &str) {
 }
 
 /// A folder with a configuration that has an admin API.
-fn administered(name: &str) -> std::path::PathBuf {
+fn administered(name: &str) -> Folder {
     let folder = folder(name, PERMIT, "[tokens]\nadmin = \"tokens\"\n");
     std::fs::write(folder.join("tokens"), format!("# for tests\n{TOKEN}\n")).expect("a file");
     folder
@@ -76,7 +76,6 @@ fn reloads_are_all_or_nothing() {
         "{body}"
     );
     assert_eq!(decision(&mut client), "allow");
-    std::fs::remove_dir_all(folder).expect("removed");
 }
 
 #[test]
@@ -99,7 +98,6 @@ fn the_admin_api_takes_a_token() {
     let (status, body) = admin(&mut client, "GET", "/admin/v1/state");
     assert_eq!((status, &body["policies"]), (200, &json!(1)), "{body}");
     assert!(body["tier"].is_string() && body["memory_bytes"].as_u64() > Some(0));
-    std::fs::remove_dir_all(folder).expect("removed");
     // Without tokens there is no admin API.
     let sidecar = Sidecar::start("examples/authzen-search/cedarjit.toml");
     let mut client = Client::connect(sidecar.address);
@@ -128,7 +126,6 @@ fn decisions_take_a_token_if_told_so() {
     let answer = client.request("POST", "/v1/is_authorized", &headers, body.as_bytes());
     assert_eq!(answer.status, 200);
     assert_eq!(client.get("/healthz").status, 200);
-    std::fs::remove_dir_all(folder).expect("removed");
 }
 
 #[test]
@@ -148,7 +145,6 @@ fn changed_files_are_loaded() {
         assert!(Instant::now() < patience, "the change is not seen");
         std::thread::sleep(Duration::from_millis(20));
     }
-    std::fs::remove_dir_all(folder).expect("removed");
 }
 
 #[test]
@@ -236,7 +232,6 @@ fn limits_have_answers() {
         );
         assert!(started.elapsed() < Duration::from_secs(10));
     }
-    std::fs::remove_dir_all(folder).expect("removed");
 }
 
 #[test]
@@ -262,7 +257,6 @@ fn what_is_in_work_is_done_before_the_end() {
     client.send(body.as_bytes()).expect("sent");
     assert_eq!(client.receive().expect("an answer").status, 200);
     ending.join().expect("ended");
-    std::fs::remove_dir_all(folder).expect("removed");
 }
 
 #[test]
@@ -291,7 +285,6 @@ fn sockets_in_the_file_system() {
     );
     drop(sidecar);
     assert!(!socket.exists());
-    std::fs::remove_dir_all(folder).expect("removed");
 }
 
 #[test]
@@ -324,7 +317,6 @@ fn decisions_are_logged() {
     assert_eq!(lines[100]["decision"], "refused");
     assert_eq!(lines[100]["context"], json!({ "a": 1 }));
     assert!(!text.contains("ann"), "what is masked is nowhere");
-    std::fs::remove_dir_all(folder).expect("removed");
 }
 
 #[test]
@@ -364,7 +356,6 @@ fn a_log_that_is_stuck_drops_lines_and_nothing_else() {
     assert!(dropped > Some(0), "{metrics}");
     drop(reader);
     drop(sidecar);
-    std::fs::remove_dir_all(folder).expect("removed");
 }
 
 #[test]
@@ -387,5 +378,4 @@ fn decisions_are_checked_if_it_is_told_to() {
         assert!(metrics.lines().any(|l| l == line), "{line}: {metrics}");
     }
     assert!(folder.join("differences").is_dir());
-    std::fs::remove_dir_all(folder).expect("removed");
 }

@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 use serde_json::{Value, json};
 
 use crate::client::Client;
-use crate::native::folder;
+use crate::native::{Folder, folder};
 use crate::server::Sidecar;
 
 const TOKEN: &str = "a-token-of-the-tests";
@@ -165,7 +165,7 @@ fn decoded(base64: &str) -> Vec<u8> {
     bits.chunks_exact(8).map(byte).collect()
 }
 
-fn sidecar() -> (Sidecar, std::path::PathBuf) {
+fn sidecar() -> (Sidecar, Folder) {
     let folder = folder("page", POLICIES, "[tokens]\nadmin = \"tokens\"\n");
     std::fs::write(folder.join("tokens"), TOKEN).expect("a file");
     let sidecar = Sidecar::configured(&folder.join("cedarjit.toml"), |_| {});
@@ -174,7 +174,7 @@ fn sidecar() -> (Sidecar, std::path::PathBuf) {
 
 #[test]
 fn the_page_tells_nothing_by_itself() {
-    let (sidecar, folder) = sidecar();
+    let (sidecar, _folder) = sidecar();
     let mut client = Client::connect(sidecar.address);
     for (path, kind) in [
         ("/", "text/html"),
@@ -196,7 +196,6 @@ fn the_page_tells_nothing_by_itself() {
         assert_eq!(client.get(path).status, 401, "{path}");
     }
     assert_eq!(client.post("/admin/v1/explain", &json!({})).status, 401);
-    std::fs::remove_dir_all(folder).expect("removed");
 }
 
 #[test]
@@ -204,7 +203,7 @@ fn people_see_state_and_policies_and_try_requests() {
     let Some(mut browser) = Browser::start() else {
         return;
     };
-    let (sidecar, folder) = sidecar();
+    let (sidecar, _folder) = sidecar();
     // A decision, to be counted.
     let call = json!({"principal": "User::\"x\"", "action": "Action::\"view\"",
                       "resource": "Doc::\"a\"", "context": {"level": 7}});
@@ -289,5 +288,4 @@ fn people_see_state_and_policies_and_try_requests() {
         .filter(|text| !text.contains("status of 40") && !text.contains("favicon"))
         .collect();
     assert!(odd.is_empty(), "{odd:?}");
-    std::fs::remove_dir_all(folder).expect("removed");
 }

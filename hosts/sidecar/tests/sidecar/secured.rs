@@ -100,5 +100,4 @@ fn certificates_are_shown_asked_for_and_exchanged() {
     sidecar.state.read_credentials().expect("credentials");
     let (_, next) = ask(sidecar.address, &ours, Some(&client)).expect("an answer");
     assert_ne!(next, first);
-    std::fs::remove_dir_all(folder).expect("removed");
 }
