@@ -226,9 +226,9 @@ impl AttrEntry {
 pub struct Frame {
     // What almost every body reads comes first, in one cache line.
     /// The principal's id.
-    pub principal: u64,
+    pub principal: u32,
     /// The resource's id.
-    pub resource: u64,
+    pub resource: u32,
     /// The principal's header.
     pub principal_header: *const EntityHeader,
     /// The resource's header.
@@ -243,17 +243,17 @@ pub struct Frame {
     /// directories, which are addresses of pages.
     pub headers: [*const *const *const EntityHeader; 2],
     /// The action's id.
-    pub action: u64,
+    pub action: u32,
     /// The context, a reference to a record.
-    pub context: u64,
+    pub context: u32,
     /// What fewer bodies read, and what builtins write.
     pub rest: *mut FrameRest,
 }
 
 /// The part of a [`Frame`] that is not in every request's own memory: a frame that a request keeps
-/// should be small, so that those of many requests stay in the cache.
+/// should be small, so that those of many requests stay in the cache. It takes one cache line.
 #[derive(Debug)]
-#[repr(C)]
+#[repr(C, align(64))]
 pub struct FrameRest {
     /// The attribute table, of [`AttrEntry`] values.
     pub attr_table: *const u32,
@@ -263,7 +263,9 @@ pub struct FrameRest {
     pub attr_shapes: u64,
     /// 1 if every attribute of every covered shape has its entry; 0 if a missing entry may also
     /// mean a record too large for the table.
-    pub attr_complete: u64,
+    pub attr_complete: u32,
+    /// Set by a builtin that could not do its work; what the code then returns means nothing.
+    pub broken: u32,
     /// The table of builtins, indexed by [`Builtin`].
     pub builtins: *const *const c_void,
     /// The builtins' own state.
@@ -272,9 +274,9 @@ pub struct FrameRest {
     pub result_tag: u64,
     /// Where a builtin puts the word of a value that it returns.
     pub result_word: u64,
-    /// Set by a builtin that could not do its work; what the code then returns means nothing.
-    pub broken: u64,
 }
+
+const _: () = assert!(size_of::<FrameRest>() == 64);
 
 /// What a builtin's return word means.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -378,14 +380,15 @@ mod tests {
     fn frame_layout() {
         let word = size_of::<usize>();
         assert_eq!(offset_of!(Frame, principal), 0);
-        assert_eq!(offset_of!(Frame, resource), 8);
-        assert_eq!(offset_of!(Frame, principal_header), 16);
-        assert_eq!(offset_of!(Frame, resource_header), 16 + word);
-        assert_eq!(offset_of!(Frame, heaps), 16 + 3 * word);
-        assert_eq!(offset_of!(Frame, context_slots), 16 + 7 * word);
-        assert_eq!(offset_of!(Frame, headers), 16 + 8 * word);
-        assert_eq!(offset_of!(Frame, action), 16 + 10 * word);
-        assert_eq!(offset_of!(Frame, rest), 32 + 10 * word);
+        assert_eq!(offset_of!(Frame, resource), 4);
+        assert_eq!(offset_of!(Frame, principal_header), 8);
+        assert_eq!(offset_of!(Frame, resource_header), 8 + word);
+        assert_eq!(offset_of!(Frame, heaps), 8 + 3 * word);
+        assert_eq!(offset_of!(Frame, context_slots), 8 + 7 * word);
+        assert_eq!(offset_of!(Frame, headers), 8 + 8 * word);
+        assert_eq!(offset_of!(Frame, action), 8 + 10 * word);
+        assert_eq!(offset_of!(Frame, context), 12 + 10 * word);
+        assert_eq!(offset_of!(Frame, rest), 16 + 10 * word);
         assert_eq!(offset_of!(FrameRest, attr_stride), word);
         assert_eq!(size_of::<ValuePair>(), 16);
         assert_eq!(offset_of!(ValuePair, word), 8);

@@ -222,6 +222,8 @@ faults! {
         FailedPartForgotten,
         /// When the schema is replaced, all ancestors of an entity become its parents.
         SchemaForgetsParents,
+        /// A transaction that replaces the entities still knows who was in whom before.
+        ChildrenOfReplaced,
     }
     "ir/src/heap.rs" {
         /// Objects are equal if their first four words are.

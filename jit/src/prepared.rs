@@ -117,6 +117,17 @@ pub struct RequestParts<'a> {
     pub heap: &'a Heap,
 }
 
+/// What a request is about, for whoever looks for its policies.
+#[derive(Clone, Copy, Debug)]
+pub struct About<'a> {
+    /// The principal's header.
+    pub principal: &'a EntityHeader,
+    /// The action.
+    pub action: EntityId,
+    /// The resource's header.
+    pub resource: &'a EntityHeader,
+}
+
 /// A request's frame: code that calls no builtin runs on it as it is, any other in a
 /// [`Session`](crate::Session) that starts from it.
 #[derive(Debug)]
@@ -179,9 +190,9 @@ impl Clone for PreparedFrame {
                 context,
                 ..
             } = self.frame;
-            let ids = [principal, action, resource].map(|id| EntityId(id as u32));
+            let ids = [principal, action, resource].map(EntityId);
             // What was possible for the original is for its clone.
-            let _ = clone.point(ids, HeapRef(context as u32));
+            let _ = clone.point(ids, HeapRef(context));
         }
         clone
     }
@@ -194,12 +205,12 @@ impl PreparedFrame {
             attr_table: store.attr_table.as_ptr(),
             attr_stride: store.attr_stride as u64,
             attr_shapes: store.attr_shapes() as u64,
-            attr_complete: u64::from(store.attr_complete),
+            attr_complete: u32::from(store.attr_complete),
+            broken: 0,
             builtins: ptr::null(),
             host: ptr::null_mut(),
             result_tag: 0,
             result_word: 0,
-            broken: 0,
         };
         Self {
             frame: Frame {
@@ -291,10 +302,10 @@ impl PreparedFrame {
         }
         let frame = &mut self.frame;
         (frame.principal_header, frame.resource_header) = (headers[0], headers[2]);
-        frame.principal = u64::from(principal.0);
-        frame.action = u64::from(action.0);
-        frame.resource = u64::from(resource.0);
-        frame.context = u64::from(context.0);
+        frame.principal = principal.0;
+        frame.action = action.0;
+        frame.resource = resource.0;
+        frame.context = context.0;
         frame.context_slots = context_slots.as_ptr();
         frame.heaps[Space::Request as usize] = own.as_ptr();
         frame.headers[1] = local_headers.address();
@@ -314,9 +325,9 @@ impl PreparedFrame {
             return false;
         }
         if varied == Var::Principal {
-            (frame.principal, frame.principal_header) = (u64::from(entity.0), header);
+            (frame.principal, frame.principal_header) = (entity.0, header);
         } else {
-            (frame.resource, frame.resource_header) = (u64::from(entity.0), header);
+            (frame.resource, frame.resource_header) = (entity.0, header);
         }
         true
     }
@@ -327,7 +338,31 @@ impl PreparedFrame {
         if self.frame.principal_header.is_null() {
             return None;
         }
-        Some((&self.frame, self.memory.rest.first()?))
+        // SAFETY: a prepared frame leads to the one element of `memory.rest`, which is borrowed with
+        // `self` and which nothing writes to: sessions write to copies.
+        Some((&self.frame, unsafe { &*self.frame.rest }))
+    }
+
+    /// What the request is about; `None` if the frame is not prepared.
+    #[inline]
+    pub fn about(&self) -> Option<About<'_>> {
+        let Frame {
+            principal_header,
+            resource_header,
+            action,
+            ..
+        } = self.frame;
+        if principal_header.is_null() {
+            return None;
+        }
+        // SAFETY: the headers of a prepared frame are in tables that it owns or shares, borrowed
+        // with `self` and unchanged since.
+        let (principal, resource) = unsafe { (&*principal_header, &*resource_header) };
+        Some(About {
+            principal,
+            action: EntityId(action),
+            resource,
+        })
     }
 
     /// Evaluates fused policies.

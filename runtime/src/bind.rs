@@ -11,13 +11,14 @@ use crate::request::{
 use crate::snapshot::Snapshot;
 use cedar_policy::{Context, EntityUid, Request, RequestValidationError, Schema};
 use cedarjit_frontend::limits::check_context;
-use cedarjit_ir::abi::ValuePair;
+use cedarjit_ir::abi::{Frame, ValuePair};
 use cedarjit_ir::fault::{Fault, planted};
 use cedarjit_ir::heap::Heaps;
 use cedarjit_ir::ids::{EntityId, ShapeId};
 use cedarjit_ir::value::Tag;
 use cedarjit_jit::{PreparedFrame, RequestParts};
 use std::borrow::Cow;
+use std::mem::offset_of;
 use std::sync::Arc;
 
 #[cfg(test)]
@@ -48,17 +49,19 @@ mod tests;
 /// # Ok(())
 /// # }
 /// ```
-// What evaluation reads of a request comes first, and begins a cache line.
+// What evaluation reads of a request comes first, in two cache lines.
 #[derive(Clone, Debug)]
 #[repr(C, align(64))]
 pub struct BoundRequest {
     pub(crate) snapshot: Arc<Snapshot>,
     /// The place of its bucket in the snapshot's table.
     pub(crate) bucket: Option<u32>,
+    pub(crate) details: Box<Details>,
     /// For compiled code.
     pub(crate) frame: PreparedFrame,
-    pub(crate) details: Box<Details>,
 }
+
+const _: () = assert!(offset_of!(BoundRequest, frame) + size_of::<Frame>() <= 128);
 
 /// What fused code does not read of a request.
 #[derive(Clone, Debug)]

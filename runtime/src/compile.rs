@@ -124,8 +124,8 @@ impl Compilation {
         }
         if bodies.len() > BATCH_BODIES {
             let mut sharers = vec![0_u32; table.bodies.len()];
-            for entry in &table.entries {
-                if let Some(count) = sharers.get_mut(entry.body.index()) {
+            for body in table.bodies_of_policies() {
+                if let Some(count) = sharers.get_mut(body.index()) {
                     *count += 1;
                 }
             }

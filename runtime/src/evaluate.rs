@@ -17,7 +17,7 @@ use cedarjit_ir::abi::Outcome;
 use cedarjit_ir::fault::{Fault, planted};
 use cedarjit_ir::ids::PolicyIndex;
 use cedarjit_ir::value::Value;
-use cedarjit_jit::{FusedOutcomes, Host, Session};
+use cedarjit_jit::{About, FusedOutcomes, Host, Session};
 use std::sync::Arc;
 
 /// What evaluation writes to: kept by the caller, so that evaluating allocates nothing once it has
@@ -371,11 +371,10 @@ impl BoundRequest {
         let snapshot = &self.snapshot;
         match &snapshot.index {
             Some(index) if mode.indexed => {
-                index
-                    .unscoped(self.details.values.action())
-                    .for_each(&mut visit);
+                let query = self.query();
+                index.unscoped(query.action).for_each(&mut visit);
                 if snapshot.has_scoped() {
-                    snapshot.scoped(index, self.query(), visit);
+                    snapshot.scoped(index, query, visit);
                 }
             }
             _ => {
@@ -391,12 +390,18 @@ impl BoundRequest {
 
     #[inline]
     fn query(&self) -> Query<'_> {
+        let store = &self.snapshot.store;
+        // The frame is at hand, the values are not.
+        let About {
+            principal,
+            action,
+            resource,
+        } = (self.frame.about()).unwrap_or_else(|| self.details.values.about(store));
         Query {
-            principal: self.details.values.principal(),
-            action: self.details.values.action(),
-            resource: self.details.values.resource(),
-            store: &self.snapshot.store,
-            local_headers: self.details.values.local_headers(),
+            principal,
+            action,
+            resource,
+            store,
         }
     }
 

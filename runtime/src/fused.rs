@@ -8,6 +8,7 @@
 use crate::bind::BoundRequest;
 use crate::facts::{RequestFacts, SharedFacts, StoreFacts, headed, subject};
 use crate::jobs;
+use crate::policies::Evaluable;
 use crate::query::BatchCell;
 use crate::request::RequestValues;
 use crate::snapshot::Snapshot;
@@ -292,12 +293,11 @@ impl Snapshot {
             .index
             .iter()
             .filter_map(|index| index.all_unscoped(usize::MAX));
-        let entries = policies
-            .flatten()
-            .filter_map(|policy| self.table.entry(policy));
-        let constants = entries.flat_map(|(entry, body)| {
-            let words = self.table.consts(entry);
-            body.body.consts.iter().zip(words)
+        let policies = policies.flatten();
+        let policies = policies.filter_map(|policy| self.table.evaluable(policy));
+        let constants = policies.flat_map(|policy| {
+            let kinds = policy.body.body.consts.iter();
+            kinds.zip(policy.consts)
         });
         let entities = constants.filter(|(kind, _)| **kind == ConstKind::Value(Type::Entity));
         entities.map(|(_, word)| EntityId(*word as u32)).collect()
@@ -320,8 +320,8 @@ impl Snapshot {
     /// Whether the code of all these policies is used.
     pub(crate) fn is_relied_on(&self, policies: &[PolicyIndex]) -> bool {
         policies.iter().all(|policy| {
-            let body = self.table.entry(*policy).map(|(_, body)| body);
-            body.is_some_and(|body| !body.code.is_demoted())
+            let policy = self.table.evaluable(*policy);
+            policy.is_some_and(|policy| !policy.body.code.is_demoted())
         })
     }
 
@@ -389,10 +389,10 @@ impl Snapshot {
     /// The conditions of policies with their constants.
     pub(crate) fn to_fuse(&self, policies: &[PolicyIndex]) -> Option<Vec<FusedPolicy<'_>>> {
         let policies = policies.iter().map(|policy| {
-            let (entry, shared) = self.table.entry(*policy)?;
+            let Evaluable { body, consts, .. } = self.table.evaluable(*policy)?;
             Some(FusedPolicy {
-                body: &shared.body,
-                consts: self.table.consts(entry),
+                body: &body.body,
+                consts,
             })
         });
         policies.collect()

@@ -24,9 +24,8 @@ pub(crate) use posting::{action_matches, postings, scope_entity};
 
 use self::posting::Class;
 use crate::store::{Name, Store};
-use cedarjit_ir::abi::{EntityHeader, MISSING_ENTITY};
+use cedarjit_ir::abi::EntityHeader;
 use cedarjit_ir::arena::List;
-use cedarjit_ir::headers::HeaderTable;
 use cedarjit_ir::ids::{EntityId, PolicyIndex, TypeId};
 use foldhash::fast::RandomState;
 use hashbrown::HashMap;
@@ -51,21 +50,21 @@ impl Range {
 /// What a request asks the index for.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Query<'a> {
-    pub(crate) principal: EntityId,
+    pub(crate) principal: &'a EntityHeader,
     pub(crate) action: EntityId,
-    pub(crate) resource: EntityId,
+    pub(crate) resource: &'a EntityHeader,
     pub(crate) store: &'a Store,
-    /// The headers of entities that only the request mentions.
-    pub(crate) local_headers: &'a HeaderTable,
 }
 
-impl Query<'_> {
+impl<'a> Query<'a> {
+    /// What policies name on one side among the request's entity there and its ancestors.
     #[inline]
-    pub(crate) fn header(&self, entity: EntityId) -> &EntityHeader {
-        match entity.is_local() {
-            true => (self.local_headers.get(entity.local_index())).unwrap_or(&MISSING_ENTITY),
-            false => self.store.header(entity),
-        }
+    pub(crate) fn named(&self, side: Side) -> List<'a> {
+        let header = match side {
+            Side::Principal => self.principal,
+            Side::Resource => self.resource,
+        };
+        self.store.named(header, side)
     }
 }
 
@@ -78,8 +77,38 @@ struct Group {
     class: Class,
     /// The entity that all of them name on the other side; [`ANY_NAME`] if that is not asked.
     other: Name,
+    /// Where they begin among the postings; of one policy alone, its index.
     start: u32,
     len: u32,
+}
+
+/// In place of a class: the groups are elsewhere.
+const ELSEWHERE: Class = Class::MAX;
+
+/// The groups of the policies that are posted under one name: most often a single one, which is
+/// here, or else a part of all groups.
+#[derive(Clone, Copy, Debug)]
+struct Groups(Group);
+
+impl From<Range> for Groups {
+    fn from(Range { start, len }: Range) -> Self {
+        Self(Group {
+            class: ELSEWHERE,
+            other: ANY_NAME,
+            start,
+            len,
+        })
+    }
+}
+
+impl Groups {
+    #[inline]
+    fn of<'a>(&'a self, all: &'a [Group]) -> &'a [Group] {
+        match self.0.class {
+            ELSEWHERE => Range::from(&self.0).of(all),
+            _ => std::slice::from_ref(&self.0),
+        }
+    }
 }
 
 impl Group {
@@ -101,7 +130,7 @@ struct Action {
 #[derive(Debug, Default)]
 struct SideIndex {
     /// By name, the groups of the policies posted under it.
-    groups: Vec<Range>,
+    groups: Vec<Groups>,
     /// The groups of policies posted under a type.
     types: HashMap<TypeId, Range, RandomState>,
 }
@@ -110,6 +139,7 @@ struct SideIndex {
 #[derive(Debug, Default)]
 pub(crate) struct ScopeIndex {
     postings: Vec<PolicyIndex>,
+    has_scoped: bool,
     groups: Vec<Group>,
     classes: Vec<Class>,
     /// Policies for any action that name neither entity nor type.
@@ -129,7 +159,7 @@ impl ScopeIndex {
     /// Whether any policy is posted under an entity or a type.
     #[inline]
     pub(crate) fn has_scoped(&self) -> bool {
-        !self.groups.is_empty()
+        self.has_scoped
     }
 
     /// Whether these entities are in the same of the groups that action constraints name, before a
@@ -191,18 +221,17 @@ impl ScopeIndex {
             0 => self.any_class.as_slice(),
             _ => action.classes.of(&self.classes),
         };
-        let (principal, resource) = (query.header(query.principal), query.header(query.resource));
-        let principals = query.store.named(principal, Side::Principal);
-        let resources = query.store.named(resource, Side::Resource);
+        let principals = query.named(Side::Principal);
+        let resources = query.named(Side::Resource);
         let sides = [
-            (&self.principals, principal, principals, resources),
-            (&self.resources, resource, resources, principals),
+            (&self.principals, query.principal, principals, resources),
+            (&self.resources, query.resource, resources, principals),
         ];
         for (side, header, own, others) in sides {
             for name in own.iter() {
-                let groups = side.groups.get(name as usize).copied();
-                let groups = groups.unwrap_or_default().of(&self.groups);
-                self.matching(groups, classes, others, &mut visit);
+                if let Some(groups) = side.groups.get(name as usize) {
+                    self.matching(groups.of(&self.groups), classes, others, &mut visit);
+                }
             }
             if !side.types.is_empty()
                 && let Some(groups) = side.types.get(&TypeId(header.ty))
@@ -250,7 +279,7 @@ impl ScopeIndex {
             for other in others.iter().chain([ANY_NAME]) {
                 let found = groups.binary_search_by_key(&(*class, other), Group::key);
                 if let Some(group) = found.ok().and_then(|i| groups.get(i)) {
-                    self.visit(Range::from(group), visit);
+                    self.visit(group, visit);
                 }
             }
         }
@@ -265,13 +294,16 @@ impl ScopeIndex {
         visit: &mut impl FnMut(PolicyIndex),
     ) {
         if has(classes, group.class) && (group.other == ANY_NAME || has_name(others, group.other)) {
-            self.visit(Range::from(group), visit);
+            self.visit(group, visit);
         }
     }
 
     #[inline]
-    fn visit(&self, range: Range, visit: &mut impl FnMut(PolicyIndex)) {
-        for policy in range.of(&self.postings) {
+    fn visit(&self, group: &Group, visit: &mut impl FnMut(PolicyIndex)) {
+        if group.len == 1 {
+            return visit(PolicyIndex(group.start));
+        }
+        for policy in Range::from(group).of(&self.postings) {
             visit(*policy);
         }
     }

@@ -1,7 +1,7 @@
 //! What a snapshot takes of memory, part by part.
 
 use crate::index::ScopeIndex;
-use crate::policies::{Entry, PolicyTable};
+use crate::policies::PolicyTable;
 use crate::snapshot::Snapshot;
 use cedarjit_frontend::hir::{BoundPolicy, Policy};
 use cedarjit_ir::arena::TableMemory;
@@ -118,8 +118,7 @@ fn policies(table: &PolicyTable) -> TableMemory {
         .sum();
     TableMemory::of::<BoundPolicy>(loaded.policies.len(), loaded.policies.capacity())
         + TableMemory::of::<Arc<Policy>>(loaded.templates.len(), loaded.templates.capacity())
-        + TableMemory::of::<Entry>(table.entries.len(), table.entries.capacity())
-        + TableMemory::of::<u64>(table.consts.len(), table.consts.capacity())
+        + table.rows_memory()
         + TableMemory::of::<Arc<Pattern>>(table.patterns.len(), table.patterns.capacity())
         + TableMemory::of::<u8>(long, long)
 }

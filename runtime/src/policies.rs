@@ -6,6 +6,7 @@ use cedarjit_frontend::hir::{BoundPolicy, Effect, Policy, Slot, SlotBindings};
 use cedarjit_frontend::load::LoadedPolicies;
 use cedarjit_frontend::lower::{ConstValue, Constant, Lowered, lower};
 use cedarjit_frontend::schema::SchemaFacts;
+use cedarjit_ir::arena::TableMemory;
 use cedarjit_ir::expr::Body;
 use cedarjit_ir::fault::{Fault, planted};
 use cedarjit_ir::heap::Heap;
@@ -30,13 +31,19 @@ pub(crate) struct SharedBody {
     pub(crate) code: Arc<CodeCell>,
 }
 
-/// What evaluation needs of a policy.
+/// How many constants there is room for in a row.
+const OWN_CONSTS: usize = 3;
+
+/// What evaluation needs of a policy, in one half of a cache line.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Entry {
-    pub(crate) body: BodyId,
-    /// Where the policy's constants start in the constants table.
-    pub(crate) consts: u32,
-    pub(crate) effect: Effect,
+#[repr(C, align(32))]
+struct Row {
+    body: BodyId,
+    effect: Effect,
+    /// Whether there are more constants than there is room for: then the first word says where they
+    /// begin in the table of those.
+    is_long: bool,
+    words: [u64; OWN_CONSTS],
 }
 
 /// A policy, ready to be evaluated.
@@ -52,7 +59,7 @@ pub(crate) struct Evaluable<'a> {
 #[derive(Clone, Debug)]
 pub(crate) struct TemplateShape {
     pub(crate) body: BodyId,
-    /// The words in the constants table of a link, and where a link's own come in.
+    /// The constants in the row of a link, and where a link's own come in.
     consts: Vec<(u64, Option<Slot>)>,
 }
 
@@ -78,9 +85,11 @@ fn slot_word(slots: &SlotBindings, slot: Slot) -> u64 {
 pub(crate) struct PolicyTable {
     /// The text of templates, static policies and links, each in the order of their ids.
     pub(crate) loaded: LoadedPolicies,
-    pub(crate) entries: Vec<Entry>,
+    /// By [`PolicyIndex`].
+    rows: Vec<Row>,
+    /// The constants of policies that have many.
+    long_consts: Vec<u64>,
     pub(crate) bodies: Vec<SharedBody>,
-    pub(crate) consts: Vec<u64>,
     pub(crate) patterns: Vec<Arc<Pattern>>,
     /// Of templates that have links, by id.
     templates: Map<SmolStr, TemplateShape>,
@@ -101,34 +110,39 @@ impl PolicyTable {
     /// What evaluation needs of a policy.
     #[inline]
     pub(crate) fn evaluable(&self, policy: PolicyIndex) -> Option<Evaluable<'_>> {
-        let (entry, body) = self.entry(policy)?;
+        let row = self.rows.get(policy.index())?;
         Some(Evaluable {
-            body,
-            consts: self.consts(entry),
-            effect: entry.effect,
+            body: self.bodies.get(row.body.index())?,
+            consts: match row.is_long {
+                false => &row.words,
+                true => self.long_consts.get(row.words[0] as usize..)?,
+            },
+            effect: row.effect,
         })
-    }
-
-    pub(crate) fn entry(&self, policy: PolicyIndex) -> Option<(&Entry, &SharedBody)> {
-        let entry = self.entries.get(policy.index())?;
-        Some((entry, self.bodies.get(entry.body.index())?))
     }
 
     /// What a satisfied policy does.
     #[inline]
     pub(crate) fn effect(&self, policy: PolicyIndex) -> Effect {
-        let entry = self.entries.get(policy.index());
-        entry.map_or(Effect::Permit, |entry| entry.effect)
+        let row = self.rows.get(policy.index());
+        row.map_or(Effect::Permit, |row| row.effect)
     }
 
-    pub(crate) fn consts(&self, entry: &Entry) -> &[u64] {
-        self.consts.get(entry.consts as usize..).unwrap_or(&[])
+    /// The body of each policy, in their order.
+    pub(crate) fn bodies_of_policies(&self) -> impl Iterator<Item = BodyId> {
+        self.rows.iter().map(|row| row.body)
     }
 
-    /// Lowers policies, finds their shapes and fills the constants table.
+    /// What the rows and the constants take.
+    pub(crate) fn rows_memory(&self) -> TableMemory {
+        TableMemory::of::<Row>(self.rows.len(), self.rows.capacity())
+            + TableMemory::of::<u64>(self.long_consts.len(), self.long_consts.capacity())
+    }
+
+    /// Lowers policies, finds their shapes and fills the rows.
     ///
-    /// `facts` must hold for the entities. Constants that are sets, records or IP addresses go to `heap`. Lowering happens once for
-    /// each template, however many links it has.
+    /// `facts` must hold for the entities. Constants that are sets, records or IP addresses go to
+    /// `heap`. Lowering happens once for each template, however many links it has.
     pub(crate) fn build(
         policies: LoadedPolicies,
         interner: &Interner,
@@ -147,37 +161,44 @@ impl PolicyTable {
             heap,
             shapes,
         };
+        let mut consts = Vec::new();
         for policy in &policies.policies {
             let (body, lowered) = builder.shape(&policy.policy, columns)?;
-            let mut consts =
-                u32::try_from(builder.table.consts.len()).map_err(|_| CapacityError {
-                    what: "constants of policies",
-                    limit: u64::from(u32::MAX),
-                })?;
+            consts.clear();
             for constant in &lowered.consts {
-                let word = builder.word(constant, policy)?;
-                builder.table.consts.push(word);
-            }
-            if planted(Fault::ConstantsShared) {
-                let first = |start: u32| builder.table.consts.get(start as usize);
-                let mut same = builder.table.entries.iter().filter(|e| e.body == body);
-                let same = same.find(|e| first(e.consts) == first(consts));
-                consts = same.map_or(consts, |e| e.consts);
+                consts.push(builder.word(constant, policy)?);
             }
             if policy.id != policy.policy.id {
-                builder.note_template(&policy.policy, body, &lowered, consts);
+                builder.note_template(&policy.policy, body, &lowered, &consts);
             }
-            builder.table.entries.push(Entry {
-                body,
-                consts,
-                effect: policy.policy.effect,
-            });
+            builder.table.add_row(body, policy.policy.effect, &consts);
         }
         let mut table = builder.table;
         table.loaded = policies;
-        table.entries.shrink_to_fit();
-        table.consts.shrink_to_fit();
+        table.rows.shrink_to_fit();
+        table.long_consts.shrink_to_fit();
         Ok(table)
+    }
+
+    /// Adds the row of the next policy.
+    fn add_row(&mut self, body: BodyId, effect: Effect, consts: &[u64]) {
+        let mut row = Row {
+            body,
+            effect,
+            is_long: consts.len() > OWN_CONSTS,
+            words: [0; OWN_CONSTS],
+        };
+        if row.is_long {
+            row.words[0] = self.long_consts.len() as u64;
+            self.long_consts.extend(consts);
+        } else {
+            row.words.iter_mut().zip(consts).for_each(|(w, c)| *w = *c);
+        }
+        if planted(Fault::ConstantsShared) {
+            let is_same = |r: &&Row| (r.body, r.words[0]) == (row.body, row.words[0]);
+            row = self.rows.iter().find(is_same).copied().unwrap_or(row);
+        }
+        self.rows.push(row);
     }
 
     /// Has the interpreter evaluate the policies with these ids, and all of their shapes.
@@ -185,9 +206,9 @@ impl PolicyTable {
         if ids.is_empty() {
             return;
         }
-        for (policy, entry) in self.policies().iter().zip(&self.entries) {
+        for (policy, body) in self.policies().iter().zip(self.bodies_of_policies()) {
             if ids.contains(&policy.id)
-                && let Some(body) = self.bodies.get(entry.body.index())
+                && let Some(body) = self.bodies.get(body.index())
             {
                 body.code.demote();
             }
@@ -248,11 +269,10 @@ impl Builder<'_> {
     }
 
     /// Notes what links of a template have in common, when the first one is there.
-    fn note_template(&mut self, policy: &Policy, body: BodyId, lowered: &Lowered, consts: u32) {
+    fn note_template(&mut self, policy: &Policy, body: BodyId, lowered: &Lowered, words: &[u64]) {
         if self.table.templates.contains_key(&policy.id) {
             return;
         }
-        let words = self.table.consts.get(consts as usize..).unwrap_or(&[]);
         let slots = lowered.consts.iter().map(|constant| match constant {
             Constant::Slot(slot) => Some(*slot),
             _ => None,
@@ -262,7 +282,7 @@ impl Builder<'_> {
         self.table.templates.insert(policy.id.clone(), shape);
     }
 
-    /// The word that stands for a constant in the constants table.
+    /// The word that stands for a constant in a row.
     fn word(&mut self, constant: &Constant, policy: &BoundPolicy) -> Result<u64, CapacityError> {
         Ok(match constant {
             Constant::Value(value) => intern_const(value, self.heap, self.shapes)?.word,

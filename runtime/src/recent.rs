@@ -7,7 +7,7 @@
 
 use crate::index::{Query, ScopeIndex, Side, action_matches, scope_entity};
 use crate::policies::{Evaluable, PolicyTable};
-use crate::store::{Name, Store};
+use crate::store::Name;
 use cedarjit_frontend::hir::BoundPolicy;
 use cedarjit_frontend::load::LoadedPolicies;
 use cedarjit_ir::fault::{Fault, planted};
@@ -233,16 +233,4 @@ pub(crate) trait Naming {
 
     /// The number of an entity on a side, which all lists of names have then; `None` if they cannot.
     fn name(&mut self, entity: EntityId, side: Side) -> Option<Name>;
-}
-
-impl Query<'_> {
-    /// What policies name on one side among the request's entity there and its ancestors.
-    fn named(&self, side: Side) -> cedarjit_ir::arena::List<'_> {
-        let entity = match side {
-            Side::Principal => self.principal,
-            Side::Resource => self.resource,
-        };
-        let store: &Store = self.store;
-        store.named(self.header(entity), side)
-    }
 }

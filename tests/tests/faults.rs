@@ -139,6 +139,7 @@ fn is_of_updates(fault: Fault) -> bool {
             | Fault::NamesOfOldAncestors
             | Fault::FailedPartForgotten
             | Fault::SchemaForgetsParents
+            | Fault::ChildrenOfReplaced
     )
 }
 

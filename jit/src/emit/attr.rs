@@ -238,7 +238,7 @@ impl Emitter<'_, '_> {
         let (present, missing) = (self.b.create_block(), self.b.create_block());
         self.b.ins().brif(entry, present, &[], missing, &[]);
         self.b.switch_to_block(missing);
-        let complete = self.rest_field(I64, offset_of!(FrameRest, attr_complete));
+        let complete = self.rest_field(I32, offset_of!(FrameRest, attr_complete));
         self.b.ins().brif(complete, absent, &[], search, &[]);
         self.b.switch_to_block(present);
         entry

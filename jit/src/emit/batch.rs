@@ -180,7 +180,7 @@ impl<'a> Emitter<'a, '_> {
                 offset_of!(Frame, principal_header),
             ),
         };
-        let id = self.frame_field(I64, id);
+        let id = self.frame_id(id);
         (var, id, self.frame_field(self.pointer, header))
     }
 

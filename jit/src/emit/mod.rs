@@ -354,6 +354,12 @@ impl Emitter<'_, '_> {
             .load(ty, constant_memory(), frame, offset as i32)
     }
 
+    /// Loads an id or a reference, as a word.
+    fn frame_id(&mut self, offset: usize) -> Value {
+        let id = self.frame_field(I32, offset);
+        self.b.ins().uextend(I64, id)
+    }
+
     /// Loads a field of the frame's other part that builtins do not change.
     fn rest_field(&mut self, ty: Type, offset: usize) -> Value {
         let rest = self.frame_field(self.pointer, offset_of!(Frame, rest));
@@ -516,7 +522,7 @@ impl Emitter<'_, '_> {
             Var::Resource => (Tag::Entity, offset_of!(Frame, resource)),
             Var::Context => (Tag::Record, offset_of!(Frame, context)),
         };
-        let word = self.frame_field(I64, offset);
+        let word = self.frame_id(offset);
         match var {
             Var::Principal => (self.headers).push((word, offset_of!(Frame, principal_header))),
             Var::Resource => (self.headers).push((word, offset_of!(Frame, resource_header))),

@@ -376,7 +376,9 @@ impl<'e> Transaction<'e> {
         (self.interner, self.store) = (interner, store);
         // Who is in whom was in terms of the interner before.
         self.entities = StoreUpdate::default();
-        self.source.children = None;
+        if !planted(Fault::ChildrenOfReplaced) {
+            self.source.children = None;
+        }
         self.renumbered = true;
         Ok(())
     }

@@ -1,7 +1,7 @@
 //! Building the scope index.
 
 use super::posting::{ActionGroups, Class, Key, Side, classes, keys, scope_entity};
-use super::{ANY_NAME, Action, FEW, Group, Range, ScopeIndex, SideIndex};
+use super::{ANY_NAME, Action, FEW, Group, Groups, Range, ScopeIndex, SideIndex};
 use crate::store::{Name, Store};
 use cedarjit_frontend::hir::{ActionConstraint, BoundPolicy};
 use cedarjit_ir::fault::{Fault, planted};
@@ -130,6 +130,7 @@ impl ScopeIndex {
             if key == Key::Actions {
                 continue;
             }
+            self.has_scoped = true;
             let groups = self.group(own);
             match key {
                 Key::Actions => {}
@@ -146,7 +147,10 @@ impl ScopeIndex {
                     };
                     let name = store.name(entity, side).unwrap_or(ANY_NAME);
                     if let Some(place) = table.get_mut(name as usize) {
-                        *place = groups;
+                        *place = match groups.len {
+                            1 => self.groups.pop().map_or(groups.into(), Groups),
+                            _ => groups.into(),
+                        };
                     }
                 }
             }
@@ -169,7 +173,13 @@ impl ScopeIndex {
                 if split && other == ANY_NAME && planted(Fault::OtherSideOpen) {
                     continue;
                 }
-                let Range { start, len } = self.post(own.iter().map(|r| r.policy));
+                let Range { start, len } = match own {
+                    [alone] => Range {
+                        start: alone.policy.0,
+                        len: 1,
+                    },
+                    _ => self.post(own.iter().map(|r| r.policy)),
+                };
                 self.groups.push(Group {
                     class: first.class,
                     other,
@@ -232,7 +242,7 @@ impl SideIndex {
     /// For so many names, under which nothing is posted yet.
     fn new(names: usize) -> Self {
         Self {
-            groups: vec![Range::default(); names],
+            groups: vec![Range::default().into(); names],
             ..Self::default()
         }
     }

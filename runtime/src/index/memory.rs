@@ -1,6 +1,6 @@
 //! What the index takes of memory.
 
-use super::{Action, Class, Group, Range, ScopeIndex, SideIndex};
+use super::{Action, Class, Group, Groups, Range, ScopeIndex, SideIndex};
 use cedarjit_ir::arena::TableMemory;
 use cedarjit_ir::ids::{EntityId, PolicyIndex};
 
@@ -14,7 +14,7 @@ fn of_side(side: &SideIndex) -> TableMemory {
         used: types,
         reserved: side.types.allocation_size(),
     };
-    of::<Range>(&side.groups) + types
+    of::<Groups>(&side.groups) + types
 }
 
 impl ScopeIndex {

@@ -5,7 +5,6 @@ use crate::store::Store;
 use cedar_policy::Entities;
 use cedarjit_frontend::hir::{BoundPolicy, EntityRef, ScopeConstraint};
 use cedarjit_frontend::load::{load_policy_set, parse_policies};
-use cedarjit_ir::headers::HeaderTable;
 use cedarjit_ir::ids::{EntityId, PolicyIndex, TypeId};
 use cedarjit_ir::interner::Interner;
 use std::collections::BTreeSet;
@@ -81,11 +80,10 @@ impl World {
                 // The five actions have the first ids.
                 for action in entities().take(6).chain([EntityId::local(0)]) {
                     let query = Query {
-                        principal,
+                        principal: self.store.header(principal),
                         action,
-                        resource,
+                        resource: self.store.header(resource),
                         store: &self.store,
-                        local_headers: &HeaderTable::new(),
                     };
                     let mut given = Vec::new();
                     given.extend(self.index.unscoped(action).map(PolicyIndex::index));

@@ -9,7 +9,6 @@ use crate::index::{Query, Side};
 use crate::request::RequestPart;
 use cedar_policy::EntityUid;
 use cedarjit_ir::abi::missing_entity;
-use cedarjit_ir::headers::HeaderTable;
 use cedarjit_ir::ids::EntityId;
 use cedarjit_jit::Subject;
 
@@ -161,19 +160,17 @@ impl Batch {
         };
         let values = &self.request.details.values;
         // Is anything visited for an entity of the type that no policy names?
-        let mut local_headers: HeaderTable = values.local_headers().clone();
-        let unnamed = EntityId::local(local_headers.len());
-        local_headers.push(missing_entity(kind.ty.0));
+        let unnamed = missing_entity(kind.ty.0);
+        let about = values.about(&snapshot.store);
         let (principal, resource) = match self.side {
-            Side::Principal => (unnamed, values.resource()),
-            Side::Resource => (values.principal(), unnamed),
+            Side::Principal => (&unnamed, about.resource),
+            Side::Resource => (about.principal, &unnamed),
         };
         let query = Query {
             principal,
-            action: values.action(),
+            action: about.action,
             resource,
             store: &snapshot.store,
-            local_headers: &local_headers,
         };
         let mut any = false;
         snapshot.scoped(index, query, |_| any = true);

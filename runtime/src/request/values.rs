@@ -5,7 +5,7 @@ use crate::overlay::Overlay;
 use crate::store::Store;
 use crate::values::{RequestSink, ValueSink, intern_value};
 use cedar_policy::{Context, Entities, EvalResult, Expression, Request, eval_expression};
-use cedarjit_ir::abi::missing_entity;
+use cedarjit_ir::abi::{MISSING_ENTITY, missing_entity};
 use cedarjit_ir::fault::{Fault, planted};
 use cedarjit_ir::headers::HeaderTable;
 use cedarjit_ir::heap::{Heap, HeapRef, Space};
@@ -13,6 +13,7 @@ use cedarjit_ir::ids::EntityId;
 use cedarjit_ir::interner::{Interner, InternerIdentity, LocalInterner};
 use cedarjit_ir::shape::ShapeTable;
 use cedarjit_ir::value::{Tag, Value};
+use cedarjit_jit::About;
 use std::sync::LazyLock;
 
 /// A request whose uids and context are ids and values of one snapshot.
@@ -229,6 +230,19 @@ impl RequestValues {
     #[inline]
     pub fn resource(&self) -> EntityId {
         self.resource
+    }
+
+    /// What the request is about.
+    pub(crate) fn about<'a>(&'a self, store: &'a Store) -> About<'a> {
+        let header = |entity: EntityId| match entity.is_local() {
+            true => (self.local_headers().get(entity.local_index())).unwrap_or(&MISSING_ENTITY),
+            false => store.header(entity),
+        };
+        About {
+            principal: header(self.principal),
+            action: self.action,
+            resource: header(self.resource),
+        }
     }
 
     /// The context, a record.
