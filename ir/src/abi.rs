@@ -36,9 +36,9 @@ pub struct EntityHeader {
     pub search: BucketSearch,
     /// The [`bloom_bit`]s of all ancestors, or-ed.
     pub bloom: u64,
-    /// Where the store has the list of the entity's parents; 0 if it has none.
+    /// The key of the list of the entity's parents; 0 if it has none.
     pub parents: u32,
-    /// Where the scope index has the list of what policies name, as principal and as resource,
+    /// The keys of the scope index's lists of what policies name, as principal and as resource,
     /// among the entity and its ancestors; 0 if they name nothing there.
     pub named: [u32; 2],
     /// One more than the number that the scope index has for the entity itself, as principal and

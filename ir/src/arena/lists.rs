@@ -3,9 +3,10 @@
 use super::{TableMemory, Words};
 use std::sync::atomic::{AtomicU64, Ordering};
 
-/// Lists of numbers, found by where they begin; cheap to clone, and only ever added to.
+/// Lists of numbers, each found by a key; cheap to clone, and only ever added to.
 ///
-/// A list is a word with its length, and its numbers, two a word.
+/// A key says where a list begins, or is the one number of a list of one, which takes no memory. A
+/// stored list is a word with its length and its first number, and the others, two a word.
 #[derive(Clone, Debug)]
 pub struct Lists(Words);
 
@@ -18,38 +19,59 @@ impl Default for Lists {
     }
 }
 
-fn word([low, high]: [u32; 2]) -> u64 {
+fn word(low: u32, high: u32) -> u64 {
     u64::from(low) | u64::from(high) << 32
 }
 
+/// Set in the key of a list of one, whose number is the rest.
+const ALONE: u32 = 1 << 31;
+
 impl Lists {
-    /// Adds a list. Gives where it begins; `None` if that is beyond what 32 bits can say. The empty
-    /// list is there already, at 0.
+    /// How many words all lists together may take.
+    pub const MOST_WORDS: u32 = ALONE;
+
+    /// Adds a list, and gives its key; `None` if there are too many. The empty list is there already,
+    /// and its key is 0.
     pub fn add(&mut self, numbers: &[u32]) -> Option<u32> {
-        if numbers.is_empty() {
-            return Some(0);
-        }
+        let (first, others) = match numbers {
+            [] => return Some(0),
+            [alone] if alone & ALONE == 0 => return Some(alone | ALONE),
+            [first, others @ ..] => (*first, others),
+        };
         let start = u32::try_from(self.0.len()).ok()?;
         let len = u32::try_from(numbers.len()).ok()?;
-        self.0.push(len.into());
-        for pair in numbers.chunks(2) {
-            let high = pair.get(1).copied().unwrap_or(0);
-            self.0
-                .push(word([pair.first().copied().unwrap_or(0), high]));
+        if start >= Self::MOST_WORDS {
+            return None;
+        }
+        self.0.push(word(len, first));
+        for pair in others.chunks(2) {
+            let get = |i: usize| pair.get(i).copied().unwrap_or(0);
+            self.0.push(word(get(0), get(1)));
         }
         Some(start)
     }
 
-    /// The list that begins here; the empty one if none does.
+    /// The list with this key; the empty one if there is none.
     #[inline]
-    pub fn get(&self, start: u32) -> List<'_> {
-        let words = self.0.as_slice().get(start as usize..).unwrap_or(&[]);
-        let Some((first, rest)) = words.split_first() else {
+    pub fn get(&self, key: u32) -> List<'_> {
+        if key & ALONE != 0 {
+            return List {
+                len: 1,
+                first: key & !ALONE,
+                others: &[],
+            };
+        }
+        let words = self.0.as_slice().get(key as usize..).unwrap_or(&[]);
+        let Some((head, others)) = words.split_first() else {
             return List::default();
         };
-        let len = first.load(Ordering::Relaxed) as u32;
-        let words = rest.get(..(len as usize).div_ceil(2)).unwrap_or(&[]);
-        List { words, len }
+        let head = head.load(Ordering::Relaxed);
+        let len = head as u32;
+        List {
+            len,
+            first: (head >> 32) as u32,
+            others: others.get(..len as usize / 2).unwrap_or(&[]),
+        }
     }
 
     /// What the lists take.
@@ -61,8 +83,9 @@ impl Lists {
 /// A list of numbers.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct List<'a> {
-    words: &'a [AtomicU64],
     len: u32,
+    first: u32,
+    others: &'a [AtomicU64],
 }
 
 impl<'a> List<'a> {
@@ -81,9 +104,12 @@ impl<'a> List<'a> {
     /// The number at a position; 0 if there is none.
     #[inline]
     pub fn get(self, index: usize) -> u32 {
-        let word = self.words.get(index / 2);
+        let Some(other) = index.checked_sub(1) else {
+            return self.first;
+        };
+        let word = self.others.get(other / 2);
         let word = word.map_or(0, |word| word.load(Ordering::Relaxed));
-        (word >> (32 * (index % 2))) as u32
+        (word >> (32 * (other % 2))) as u32
     }
 
     /// The numbers.
@@ -113,10 +139,16 @@ mod tests {
     use super::*;
 
     #[test]
-    fn lists_are_found_where_they_begin() {
+    fn lists_are_found_by_their_keys() {
         let mut lists = Lists::default();
         let all: Vec<Vec<u32>> = (0..20)
             .map(|n| (0..n).map(|i| 3 * i + n).collect())
+            .chain([
+                vec![ALONE - 1],
+                vec![ALONE],
+                vec![u32::MAX],
+                vec![3, ALONE, u32::MAX],
+            ])
             .collect();
         let starts: Vec<u32> = (all.iter())
             .map(|numbers| lists.add(numbers).unwrap())
@@ -127,7 +159,7 @@ mod tests {
             let list = clone.get(*start);
             assert_eq!(list.iter().collect::<Vec<_>>(), *numbers);
             assert_eq!(list.len(), numbers.len());
-            for number in 0..100 {
+            for number in (0..100).chain([ALONE - 1, ALONE, u32::MAX]) {
                 assert_eq!(list.contains(number), numbers.contains(&number));
             }
         }

@@ -82,7 +82,7 @@ impl Store {
                 let list = self.named.lists.add(&names);
                 header.named[side as usize] = list.ok_or(CapacityError {
                     what: "names of policies among ancestors",
-                    limit: u64::from(u32::MAX),
+                    limit: u64::from(Lists::MOST_WORDS),
                 })?;
             }
         }

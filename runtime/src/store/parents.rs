@@ -17,7 +17,7 @@ impl ParentLists {
         parents.sort_unstable();
         self.0.add(parents).ok_or(CapacityError {
             what: "parents of entities",
-            limit: u64::from(u32::MAX),
+            limit: u64::from(Lists::MOST_WORDS),
         })
     }
 
