@@ -224,7 +224,7 @@ impl AttrEntry {
 #[derive(Debug)]
 #[repr(C)]
 pub struct Frame {
-    // What almost every body reads comes first, in one cache line.
+    // What almost every body reads comes first.
     /// The principal's id.
     pub principal: u32,
     /// The resource's id.

@@ -17,7 +17,7 @@ use cedarjit_ir::abi::Outcome;
 use cedarjit_ir::fault::{Fault, planted};
 use cedarjit_ir::ids::PolicyIndex;
 use cedarjit_ir::value::Value;
-use cedarjit_jit::{About, FusedOutcomes, Host, Session};
+use cedarjit_jit::{FusedOutcomes, Host, Session};
 use std::sync::Arc;
 
 /// What evaluation writes to: kept by the caller, so that evaluating allocates nothing once it has
@@ -372,7 +372,7 @@ impl BoundRequest {
         match &snapshot.index {
             Some(index) if mode.indexed => {
                 let query = self.query();
-                index.unscoped(query.action).for_each(&mut visit);
+                index.unscoped(query.about.action).for_each(&mut visit);
                 if snapshot.has_scoped() {
                     snapshot.scoped(index, query, visit);
                 }
@@ -392,15 +392,9 @@ impl BoundRequest {
     fn query(&self) -> Query<'_> {
         let store = &self.snapshot.store;
         // The frame is at hand, the values are not.
-        let About {
-            principal,
-            action,
-            resource,
-        } = (self.frame.about()).unwrap_or_else(|| self.details.values.about(store));
+        let about = self.frame.about();
         Query {
-            principal,
-            action,
-            resource,
+            about: about.unwrap_or_else(|| self.details.values.about(store)),
             store,
         }
     }

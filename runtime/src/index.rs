@@ -24,9 +24,9 @@ pub(crate) use posting::{action_matches, postings, scope_entity};
 
 use self::posting::Class;
 use crate::store::{Name, Store};
-use cedarjit_ir::abi::EntityHeader;
 use cedarjit_ir::arena::List;
 use cedarjit_ir::ids::{EntityId, PolicyIndex, TypeId};
+use cedarjit_jit::About;
 use foldhash::fast::RandomState;
 use hashbrown::HashMap;
 
@@ -50,9 +50,7 @@ impl Range {
 /// What a request asks the index for.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Query<'a> {
-    pub(crate) principal: &'a EntityHeader,
-    pub(crate) action: EntityId,
-    pub(crate) resource: &'a EntityHeader,
+    pub(crate) about: About<'a>,
     pub(crate) store: &'a Store,
 }
 
@@ -61,8 +59,8 @@ impl<'a> Query<'a> {
     #[inline]
     pub(crate) fn named(&self, side: Side) -> List<'a> {
         let header = match side {
-            Side::Principal => self.principal,
-            Side::Resource => self.resource,
+            Side::Principal => self.about.principal,
+            Side::Resource => self.about.resource,
         };
         self.store.named(header, side)
     }
@@ -139,6 +137,7 @@ struct SideIndex {
 #[derive(Debug, Default)]
 pub(crate) struct ScopeIndex {
     postings: Vec<PolicyIndex>,
+    /// Whether any policy is posted under an entity or a type.
     has_scoped: bool,
     groups: Vec<Group>,
     classes: Vec<Class>,
@@ -216,7 +215,8 @@ impl ScopeIndex {
     /// once.
     #[inline]
     pub(crate) fn scoped(&self, query: Query<'_>, mut visit: impl FnMut(PolicyIndex)) {
-        let action = self.action(query.action);
+        let about = query.about;
+        let action = self.action(about.action);
         let classes = match action.classes.len {
             0 => self.any_class.as_slice(),
             _ => action.classes.of(&self.classes),
@@ -224,8 +224,8 @@ impl ScopeIndex {
         let principals = query.named(Side::Principal);
         let resources = query.named(Side::Resource);
         let sides = [
-            (&self.principals, query.principal, principals, resources),
-            (&self.resources, query.resource, resources, principals),
+            (&self.principals, about.principal, principals, resources),
+            (&self.resources, about.resource, resources, principals),
         ];
         for (side, header, own, others) in sides {
             for name in own.iter() {

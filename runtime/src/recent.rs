@@ -122,7 +122,7 @@ impl Recent {
                         continue;
                     };
                     let action = &link.policy.policy.action;
-                    if action_matches(action, query.action, query.store) {
+                    if action_matches(action, query.about.action, query.store) {
                         visit(PolicyIndex::from_index(first + *position as usize));
                     }
                 }

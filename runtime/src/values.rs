@@ -14,7 +14,7 @@ pub(crate) use convert::{
 
 use crate::request::RequestValues;
 use crate::store::Store;
-use cedarjit_ir::abi::{EntityHeader, MISSING_ENTITY};
+use cedarjit_ir::abi::EntityHeader;
 use cedarjit_ir::fault::{Fault, planted};
 use cedarjit_ir::heap::{Heap, HeapRef, Heaps, IpWords, Object, Space};
 use cedarjit_ir::ids::{EntityId, ShapeId, StrId, TypeId};
@@ -119,16 +119,7 @@ impl ValueContext<'_> {
             .request
             .overlay()
             .and_then(|overlay| overlay.header(id));
-        if let Some(header) = overlaid {
-            header
-        } else if id.is_local() {
-            self.request
-                .local_headers()
-                .get(id.local_index())
-                .unwrap_or(&MISSING_ENTITY)
-        } else {
-            self.store.header(id)
-        }
+        overlaid.unwrap_or_else(|| self.request.header(id, self.store))
     }
 
     /// Whether the store has this entity.

@@ -7,6 +7,7 @@ use cedarjit_frontend::hir::{BoundPolicy, EntityRef, ScopeConstraint};
 use cedarjit_frontend::load::{load_policy_set, parse_policies};
 use cedarjit_ir::ids::{EntityId, PolicyIndex, TypeId};
 use cedarjit_ir::interner::Interner;
+use cedarjit_jit::About;
 use std::collections::BTreeSet;
 use std::fmt::Write;
 
@@ -79,10 +80,13 @@ impl World {
             for resource in entities() {
                 // The five actions have the first ids.
                 for action in entities().take(6).chain([EntityId::local(0)]) {
-                    let query = Query {
+                    let about = About {
                         principal: self.store.header(principal),
                         action,
                         resource: self.store.header(resource),
+                    };
+                    let query = Query {
+                        about,
                         store: &self.store,
                     };
                     let mut given = Vec::new();

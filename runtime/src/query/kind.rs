@@ -161,17 +161,13 @@ impl Batch {
         let values = &self.request.details.values;
         // Is anything visited for an entity of the type that no policy names?
         let unnamed = missing_entity(kind.ty.0);
-        let about = values.about(&snapshot.store);
-        let (principal, resource) = match self.side {
-            Side::Principal => (&unnamed, about.resource),
-            Side::Resource => (about.principal, &unnamed),
-        };
-        let query = Query {
-            principal,
-            action: about.action,
-            resource,
-            store: &snapshot.store,
-        };
+        let store = &snapshot.store;
+        let mut about = values.about(store);
+        match self.side {
+            Side::Principal => about.principal = &unnamed,
+            Side::Resource => about.resource = &unnamed,
+        }
+        let query = Query { about, store };
         let mut any = false;
         snapshot.scoped(index, query, |_| any = true);
         match any {

@@ -5,7 +5,7 @@ use crate::overlay::Overlay;
 use crate::store::Store;
 use crate::values::{RequestSink, ValueSink, intern_value};
 use cedar_policy::{Context, Entities, EvalResult, Expression, Request, eval_expression};
-use cedarjit_ir::abi::{MISSING_ENTITY, missing_entity};
+use cedarjit_ir::abi::{EntityHeader, MISSING_ENTITY, missing_entity};
 use cedarjit_ir::fault::{Fault, planted};
 use cedarjit_ir::headers::HeaderTable;
 use cedarjit_ir::heap::{Heap, HeapRef, Space};
@@ -234,14 +234,20 @@ impl RequestValues {
 
     /// What the request is about.
     pub(crate) fn about<'a>(&'a self, store: &'a Store) -> About<'a> {
-        let header = |entity: EntityId| match entity.is_local() {
+        About {
+            principal: self.header(self.principal, store),
+            action: self.action,
+            resource: self.header(self.resource, store),
+        }
+    }
+
+    /// The header of an entity of the store or of the request, overlays aside; that of a missing one
+    /// for an id that nobody gave out.
+    #[inline]
+    pub(crate) fn header<'a>(&'a self, entity: EntityId, store: &'a Store) -> &'a EntityHeader {
+        match entity.is_local() {
             true => (self.local_headers().get(entity.local_index())).unwrap_or(&MISSING_ENTITY),
             false => store.header(entity),
-        };
-        About {
-            principal: header(self.principal),
-            action: self.action,
-            resource: header(self.resource),
         }
     }
 
