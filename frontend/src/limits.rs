@@ -3,7 +3,7 @@
 //! cedar-policy's parsers and conversions recurse on nested text, and the trees that they build
 //! are dropped recursively. A hostile text could so overflow the stack, which ends the process.
 //! Every text is therefore looked at in one linear pass before a parser sees it, and what is left
-//! is parsed on a thread with a stack that is large enough for the bounds below.
+//! is parsed on a stack that is large enough for the bounds below.
 //!
 //! # How the bounds were found
 //!
@@ -31,7 +31,6 @@ pub use scan::{Excess, Statement, check_chains, scan_json, scan_policies, scan_s
 
 use std::cell::Cell;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::thread;
 
 /// The deepest HIR expression, in nodes from the root to a leaf.
 ///
@@ -182,16 +181,8 @@ pub enum LimitError {
         /// How long it may be.
         limit: usize,
     },
-    /// The system refused a thread with a large stack.
-    #[error("cannot start a thread with a stack of {bytes} bytes: {error}")]
-    Stack {
-        /// The size of the stack.
-        bytes: usize,
-        /// What the system says.
-        error: std::io::ErrorKind,
-    },
-    /// The code on the large stack panicked.
-    #[error("cedar-policy panicked")]
+    /// The code on the large stack panicked, or there is no memory for the stack.
+    #[error("cedar-policy panicked, or there is no memory for its stack")]
     Panic,
 }
 
@@ -211,29 +202,31 @@ thread_local! {
     static ON_BIG_STACK: Cell<bool> = const { Cell::new(false) };
 }
 
-/// Runs `f` with a stack of [`BIG_STACK_BYTES`], on a thread of its own unless it is on one
-/// already, and waits for it.
+/// Runs `f` with a stack of [`BIG_STACK_BYTES`], unless it is on one already.
+///
+/// The stack is another one of the same thread: starting a thread, and taking its stack from a
+/// process of several threads, takes as long as parsing a small policy.
 ///
 /// # Errors
-/// When the system refuses the thread, or `f` panics.
-pub fn with_big_stack<T: Send>(f: impl FnOnce() -> T + Send) -> Result<T, LimitError> {
-    if ON_BIG_STACK.get() {
-        return catch_unwind(AssertUnwindSafe(f)).map_err(|_| LimitError::Panic);
+/// When `f` panics, or the system has no memory for the stack.
+pub fn with_big_stack<T>(f: impl FnOnce() -> T) -> Result<T, LimitError> {
+    let run = || {
+        if ON_BIG_STACK.replace(true) {
+            return f();
+        }
+        let _leave = Leave;
+        stacker::grow(BIG_STACK_BYTES, f)
+    };
+    catch_unwind(AssertUnwindSafe(run)).map_err(|_| LimitError::Panic)
+}
+
+/// Notes at its end, even by a panic, that the large stack has been left.
+struct Leave;
+
+impl Drop for Leave {
+    fn drop(&mut self) {
+        ON_BIG_STACK.set(false);
     }
-    thread::scope(|scope| {
-        let thread = thread::Builder::new()
-            .name("cedarjit-load".to_owned())
-            .stack_size(BIG_STACK_BYTES)
-            .spawn_scoped(scope, || {
-                ON_BIG_STACK.set(true);
-                f()
-            })
-            .map_err(|error| LimitError::Stack {
-                bytes: BIG_STACK_BYTES,
-                error: error.kind(),
-            })?;
-        thread.join().map_err(|_| LimitError::Panic)
-    })
 }
 
 #[cfg(test)]
@@ -263,13 +256,20 @@ mod tests {
         assert_eq!(with_big_stack(|| recurse(100_000)), Ok(100_000));
     }
 
+    /// About where the stack is.
+    fn place() -> usize {
+        std::ptr::from_ref(std::hint::black_box(&0_u8)).addr()
+    }
+
     #[test]
-    fn nested_use_stays_on_the_thread() {
-        let inner = with_big_stack(|| {
-            let outer = thread::current().id();
-            with_big_stack(|| thread::current().id() == outer)
+    fn nested_use_stays_on_the_stack() {
+        let distance = with_big_stack(|| {
+            let outer = place();
+            with_big_stack(|| place().abs_diff(outer))
         });
-        assert_eq!(inner, Ok(Ok(true)));
+        assert!(matches!(distance, Ok(Ok(0..65_536))), "{distance:?}");
+        // That a stack has been left is known, so that the next use gets one again.
+        assert_eq!(with_big_stack(|| recurse(100_000)), Ok(100_000));
     }
 
     #[test]
@@ -278,5 +278,7 @@ mod tests {
             with_big_stack(|| assert_eq!(1, 2, "expected by this test")),
             Err(LimitError::Panic)
         );
+        // The stack has been left all the same.
+        assert_eq!(with_big_stack(|| recurse(100_000)), Ok(100_000));
     }
 }
