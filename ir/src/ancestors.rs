@@ -12,6 +12,9 @@ const MULTIPLIERS: u32 = 16;
 /// How many times that happens before the ancestors are refused.
 const DOUBLINGS: u32 = 8;
 
+/// Of so many bits are the numbers of eight buckets.
+const FEW_BITS: u32 = 3;
+
 /// Two ids are in each word of a bucket.
 const BUCKET_WORDS: usize = BUCKET_IDS / 2;
 
@@ -69,23 +72,49 @@ impl Ancestors {
             let search = move |i: u32| BucketSearch::new(bits, i.wrapping_mul(HASH_FACTOR));
             (1..=MULTIPLIERS).map(move |i| (bits, search(i)))
         });
-        let mut buckets = Vec::new();
-        for (bits, search) in likely.into_iter().chain(tried) {
-            buckets.clear();
-            buckets.resize(BUCKET_IDS << bits, NO_ANCESTOR);
-            let mut fits = own.iter().map(|id| put(&mut buckets, search, *id));
-            if fits.all(|fits| fits) {
-                for pair in buckets.chunks_exact(2) {
-                    let [low, high] = [pair[0], pair[1]].map(u64::from);
-                    self.0.push(low | high << 32);
-                }
-                return Ok((first, search));
-            }
+        let mut counts = Vec::new();
+        let mut spread = likely.into_iter().chain(tried);
+        if let Some((bits, search)) = spread.find(|(bits, search)| match *bits <= FEW_BITS {
+            true => spread_over_few(own, *search),
+            false => spread_over(own, *bits, *search, &mut counts),
+        }) {
+            self.put(own, bits, search);
+            return Ok((first, search));
         }
         Err(CapacityError {
             what: "ancestors with colliding ids",
             limit: (BUCKET_IDS as u64) << DOUBLINGS,
         })
+    }
+
+    /// Puts ids into their buckets, all of which have room for them.
+    fn put(&mut self, own: &[u32], bits: u32, search: BucketSearch) {
+        let mut few = [[NO_ANCESTOR; BUCKET_IDS]; 1 << FEW_BITS];
+        let mut few_taken = [0_u8; 1 << FEW_BITS];
+        let (mut many, mut many_taken) = (Vec::new(), Vec::new());
+        let (buckets, taken) = match few.get_mut(..1 << bits) {
+            Some(buckets) => (buckets, few_taken.as_mut_slice()),
+            None => {
+                many.resize(1 << bits, [NO_ANCESTOR; BUCKET_IDS]);
+                many_taken.resize(1 << bits, 0);
+                (many.as_mut_slice(), many_taken.as_mut_slice())
+            }
+        };
+        for id in own {
+            let bucket = search.bucket(EntityId(*id));
+            if let (Some(bucket), Some(taken)) = (buckets.get_mut(bucket), taken.get_mut(bucket)) {
+                // How many are there is no branch, since nobody could predict it.
+                bucket[usize::from(*taken) % BUCKET_IDS] = *id;
+                *taken += 1;
+            }
+        }
+        for bucket in buckets {
+            let mut words = [0; BUCKET_WORDS];
+            for (word, [low, high]) in words.iter_mut().zip(bucket.as_chunks().0) {
+                *word = u64::from(*low) | u64::from(*high) << 32;
+            }
+            self.0.extend(&words);
+        }
     }
 
     /// Whether the entity with this header has an ancestor. O(1).
@@ -137,6 +166,13 @@ impl<'a> AncestorIds<'a> {
         self.iter().count()
     }
 
+    /// What is in the first place, be it an ancestor or none. O(1).
+    #[inline]
+    pub fn first(self) -> Option<EntityId> {
+        let word = self.0.first()?.load(Ordering::Relaxed);
+        Some(EntityId(word as u32))
+    }
+
     /// The ids.
     #[inline]
     pub fn iter(self) -> impl Iterator<Item = EntityId> + Clone + 'a {
@@ -153,15 +189,29 @@ impl<'a> AncestorIds<'a> {
     }
 }
 
-/// Puts an id in a free place of its bucket; `false` if there is none.
-fn put(buckets: &mut [u32], search: BucketSearch, id: u32) -> bool {
-    let start = search.bucket(EntityId(id)) * BUCKET_IDS;
-    let places = buckets
-        .get_mut(start..start + BUCKET_IDS)
-        .into_iter()
-        .flatten();
-    let free = places.into_iter().find(|place| **place == NO_ANCESTOR);
-    free.map(|place| *place = id).is_some()
+/// Whether no bucket gets more ids than it has places for, of buckets whose numbers have
+/// [`FEW_BITS`] at most: their counts are the bytes of a word.
+fn spread_over_few(own: &[u32], search: BucketSearch) -> bool {
+    // No more ids than places come here, so that no count runs over into the next.
+    let count = |counts: u64, id: &u32| counts + (1 << (8 * search.bucket(EntityId(*id))));
+    let counts = own.iter().fold(0, count);
+    // Whether a byte is more than eight, in its highest bit.
+    let room = u64::from_ne_bytes([0x7f - BUCKET_IDS as u8; 8]);
+    (counts + room) & 0x8080_8080_8080_8080 == 0
+}
+
+/// Whether none of the buckets, whose numbers have so many bits, gets more ids than it has places
+/// for.
+fn spread_over(own: &[u32], bits: u32, search: BucketSearch, counts: &mut Vec<u8>) -> bool {
+    counts.clear();
+    counts.resize(1 << bits, 0);
+    own.iter().all(|id| {
+        let count = counts.get_mut(search.bucket(EntityId(*id)));
+        count.is_some_and(|count| {
+            *count += 1;
+            usize::from(*count) <= BUCKET_IDS
+        })
+    })
 }
 
 #[cfg(test)]

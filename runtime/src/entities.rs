@@ -35,6 +35,9 @@ use serde::de::{DeserializeSeed, Deserializer, MapAccess, SeqAccess, Visitor};
 use split::{Members, Splitter};
 use std::fmt;
 
+/// How many entities' uids are looked up at the same time.
+const ABREAST: usize = 16;
+
 /// Whether the entities of a document are checked against the schema.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Check {
@@ -71,13 +74,20 @@ pub fn read<'s>(
         work: Work::default(),
         tags: Vec::new(),
         uids: Vec::new(),
+        ids: Vec::new(),
         parents: Vec::new(),
         actions: 0,
     };
     let mut splitter = Splitter::new(text);
+    let mut abreast = Vec::with_capacity(ABREAST);
     while let Some(members) = splitter.next()? {
-        document.entity(members)?;
+        abreast.push(members);
+        if abreast.len() == ABREAST {
+            document.entities(&abreast)?;
+            abreast.clear();
+        }
     }
+    document.entities(&abreast)?;
     document.finish()
 }
 
@@ -91,8 +101,10 @@ struct DocumentReader<'s> {
     work: Work,
     /// The tags of one entity.
     tags: Vec<(StrId, Value)>,
-    /// The parents of one entity, before they are looked up.
+    /// Of a few entities, one after the other: its uid and those of its parents.
     uids: Vec<UidText<'s>>,
+    /// The ids of these and of their types.
+    ids: Vec<(EntityId, TypeId)>,
     /// The parents of one entity.
     parents: Vec<EntityId>,
     /// How many actions the document has, if there is a schema.
@@ -111,7 +123,39 @@ enum Kind<'a, 's> {
 }
 
 impl<'s> DocumentReader<'s> {
-    fn entity(&mut self, members: Members<'s>) -> Option<()> {
+    /// Reads a few entities.
+    fn entities(&mut self, all: &[Members<'s>]) -> Option<()> {
+        let mut uids = std::mem::take(&mut self.uids);
+        let mut ids = std::mem::take(&mut self.ids);
+        let mut ends = [0; ABREAST];
+        uids.clear();
+        for (members, end) in all.iter().zip(&mut ends) {
+            uids.push(whole(members.uid, |json| {
+                UidSeed { escaped: true }.deserialize(json)
+            })?);
+            read_uids(members.parents, &mut uids)?;
+            *end = uids.len();
+        }
+        let found = (self.names).entities(&mut self.interner, &uids, &mut ids);
+        found.ok()?;
+        let mut start = 0;
+        for (members, end) in all.iter().zip(ends) {
+            self.entity(members, uids.get(start..end)?, ids.get(start..end)?)?;
+            start = end;
+        }
+        (self.uids, self.ids) = (uids, ids);
+        Some(())
+    }
+
+    /// Reads an entity, whose uid is the first one and whose parents the others are.
+    fn entity(
+        &mut self,
+        members: &Members<'s>,
+        uids: &[UidText<'s>],
+        ids: &[(EntityId, TypeId)],
+    ) -> Option<()> {
+        let (uid, parents) = uids.split_first()?;
+        let ((id, ty), parent_ids) = ids.split_first().map(|(first, rest)| (*first, rest))?;
         let mut reader = Reader {
             sink: NamingSink {
                 global: self.builder.sink(&mut self.interner),
@@ -121,10 +165,7 @@ impl<'s> DocumentReader<'s> {
             valid: None,
             lenient: self.check == Check::Trusted,
         };
-        let uid = whole(members.uid, |json| {
-            UidSeed { escaped: true }.deserialize(json)
-        })?;
-        let (id, ty) = look_up(&mut reader, &uid)?;
+        reader.is_possible(&uid.ty, &uid.id).then_some(())?;
         let is_action = is_action_type(&uid.ty);
         let kind = match &self.rules {
             None => Kind::Untyped,
@@ -145,14 +186,13 @@ impl<'s> DocumentReader<'s> {
             read_tags(&mut reader, kind, tags, &mut self.tags)?;
         }
         self.parents.clear();
-        read_uids(members.parents, &mut self.uids)?;
-        for parent in self.uids.drain(..) {
-            let (id, ty) = look_up(&mut reader, &parent)?;
+        for (parent, (id, ty)) in parents.iter().zip(parent_ids) {
+            reader.is_possible(&parent.ty, &parent.id).then_some(())?;
             let allowed = match kind {
-                Kind::Typed(rules) => self.check == Check::Trusted || rules.may_be_parent(ty),
+                Kind::Typed(rules) => self.check == Check::Trusted || rules.may_be_parent(*ty),
                 _ => !is_action || is_action_type(&parent.ty),
             };
-            allowed.then(|| self.parents.push(id))?;
+            allowed.then(|| self.parents.push(*id))?;
         }
         if matches!(kind, Kind::Action) {
             let plain = attrs.as_heap_ref() == self.builder.store().empty_record();
@@ -204,14 +244,6 @@ impl<'s> DocumentReader<'s> {
 }
 
 type EntityReader<'r, 'a, 't> = Reader<'r, NamingSink<'a, 't>>;
-
-/// The ids of an entity and of its type, if it is certain to be one.
-fn look_up(reader: &mut EntityReader<'_, '_, '_>, uid: &UidText<'_>) -> Option<(EntityId, TypeId)> {
-    if !reader.is_possible(&uid.ty, &uid.id) {
-        return None;
-    }
-    reader.sink.typed_entity(&uid.ty, &uid.id).ok()
-}
 
 fn read_attrs(
     reader: &mut EntityReader<'_, '_, '_>,

@@ -5,6 +5,7 @@
 //! them; this one lasts as long as the document, so it can lean on the document's own text and take
 //! one place in a table and one in the text.
 
+use crate::request::context::UidText;
 use crate::values::{GlobalSink, ValueSink};
 use cedarjit_ir::heap::IpWords;
 use cedarjit_ir::ids::{EntityId, ShapeId, StrId, TypeId};
@@ -34,6 +35,15 @@ const FREE: Known = Known {
     ty: 0,
 };
 
+/// A uid that is looked for.
+#[derive(Clone, Copy)]
+struct Wanted {
+    hash: u32,
+    /// What [`Known::ty`] says of its type; 0 for one of too many.
+    number: u32,
+    type_id: TypeId,
+}
+
 /// The uids that a document names, and their ids.
 pub(super) struct Names<'t> {
     text: &'t str,
@@ -41,6 +51,8 @@ pub(super) struct Names<'t> {
     places: Vec<Known>,
     taken: usize,
     types: Vec<(String, TypeId)>,
+    /// Uids that are looked for at the same time, and where the text may have them.
+    wanted: Vec<(Wanted, u32)>,
     seed: RandomState,
 }
 
@@ -51,6 +63,7 @@ impl<'t> Names<'t> {
             places: vec![FREE; 64],
             taken: 0,
             types: Vec::new(),
+            wanted: Vec::new(),
             seed: RandomState::default(),
         }
     }
@@ -65,11 +78,74 @@ impl<'t> Names<'t> {
         ty: &str,
         eid: &str,
     ) -> Result<(EntityId, TypeId), CapacityError> {
+        let wanted = self.wanted(interner, ty, eid)?;
+        self.find(interner, ty, eid, wanted)
+    }
+
+    /// What [`entity`](Self::entity) gives for each of these.
+    ///
+    /// A look-up waits for the table and then for the text. So all places are read before any text,
+    /// and all texts before anything is compared: the waits are at the same time.
+    ///
+    /// # Errors
+    /// As there.
+    pub(super) fn entities(
+        &mut self,
+        interner: &mut Interner,
+        uids: &[UidText<'_>],
+        found: &mut Vec<(EntityId, TypeId)>,
+    ) -> Result<(), CapacityError> {
+        let mut all = std::mem::take(&mut self.wanted);
+        all.clear();
+        for uid in uids {
+            all.push((self.wanted(interner, &uid.ty, &uid.id)?, 0));
+        }
+        let mask = self.places.len() - 1;
+        for (wanted, at) in &mut all {
+            let place = self.places.get(wanted.hash as usize & mask);
+            *at = place.map_or(0, |known| known.at);
+        }
+        let text = self.text.as_bytes();
+        let letters = all.iter().filter_map(|(_, at)| text.get(*at as usize));
+        std::hint::black_box(letters.fold(0, |all, letter| all ^ letter));
+        found.clear();
+        for (uid, (wanted, _)) in uids.iter().zip(&all) {
+            found.push(self.find(interner, &uid.ty, &uid.id, *wanted)?);
+        }
+        self.wanted = all;
+        Ok(())
+    }
+
+    fn wanted(
+        &mut self,
+        interner: &mut Interner,
+        ty: &str,
+        eid: &str,
+    ) -> Result<Wanted, CapacityError> {
         let (number, type_id) = self.entity_type(interner, ty)?;
+        let hash = self.seed.hash_one((number, eid)) as u32;
+        Ok(Wanted {
+            hash,
+            number,
+            type_id,
+        })
+    }
+
+    fn find(
+        &mut self,
+        interner: &mut Interner,
+        ty: &str,
+        eid: &str,
+        wanted: Wanted,
+    ) -> Result<(EntityId, TypeId), CapacityError> {
+        let Wanted {
+            hash,
+            number,
+            type_id,
+        } = wanted;
         let Some(at) = self.offset(eid).filter(|_| number > 0) else {
             return Ok((interner.intern_entity(ty, eid)?, type_id));
         };
-        let hash = self.seed.hash_one((number, eid)) as u32;
         let mut place = hash as usize;
         loop {
             place &= self.places.len() - 1;

@@ -10,6 +10,8 @@ use cedarjit_ir::interner::{CapacityError, Interner};
 use cedarjit_ir::shape::EMPTY_SHAPE;
 use cedarjit_ir::value::Value;
 use std::collections::HashMap;
+use std::hint::black_box;
+use std::ops::Range;
 use std::sync::Arc;
 
 /// The parents of the entities do not make a hierarchy.
@@ -138,6 +140,9 @@ impl StoreBuilder {
             }
         }
         for (position, (id, _)) in open.iter().enumerate() {
+            if position.is_multiple_of(ABREAST) {
+                closing.touch(position..position + ABREAST);
+            }
             closing.climb(position, *id)?;
         }
         Ok(())
@@ -168,6 +173,9 @@ impl StoreBuilder {
         self.store
     }
 }
+
+/// How many entities' parents are brought into the cache at the same time.
+const ABREAST: usize = 16;
 
 /// The height of an entity that was not looked at yet.
 const UNSEEN: u32 = 0;
@@ -239,6 +247,21 @@ impl Closing<'_> {
             }
         }
         Ok(())
+    }
+
+    /// Reads what closing these entities will read of their parents, so that it waits for memory
+    /// once and not for each of them.
+    fn touch(&self, positions: Range<usize>) {
+        let last = positions.end.min(self.open.len()).saturating_sub(1);
+        let parents = self.start(positions.start)..self.end(last);
+        let parents = self.parents.get(parents).unwrap_or(&[]);
+        let store = &self.builder.store;
+        let heights = parents.iter().map(|id| self.node(*id).height);
+        let blooms = parents.iter().map(|id| store.header(*id).bloom);
+        let ancestors = (parents.iter()).filter_map(|id| store.ancestors_of(*id).first());
+        black_box(heights.fold(0, |all, height| all ^ height));
+        black_box(blooms.fold(0, |all, bloom| all ^ bloom));
+        black_box(ancestors.fold(0, |all, id| all ^ id.0));
     }
 
     /// Stores the ancestors of an entity whose parents are closed.
