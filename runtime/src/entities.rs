@@ -34,6 +34,7 @@ use rules::{EntityRules, TypeRules, is_action_type};
 use serde::de::{DeserializeSeed, Deserializer, MapAccess, SeqAccess, Visitor};
 use split::{Members, Splitter};
 use std::fmt;
+use std::hint::black_box;
 
 /// How many entities' uids are looked up at the same time.
 const ABREAST: usize = 16;
@@ -138,6 +139,11 @@ impl<'s> DocumentReader<'s> {
         }
         let found = (self.names).entities(&mut self.interner, &uids, &mut ids);
         found.ok()?;
+        // Where the entities go is brought into the cache at the same time.
+        let store = self.builder.store();
+        let starts = std::iter::once(&0).chain(&ends).take(all.len());
+        let own = starts.filter_map(|start| ids.get(*start));
+        black_box(own.fold(0, |all, (id, _)| all ^ store.header(*id).attrs));
         let mut start = 0;
         for (members, end) in all.iter().zip(ends) {
             self.entity(members, uids.get(start..end)?, ids.get(start..end)?)?;

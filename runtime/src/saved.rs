@@ -8,7 +8,7 @@ mod policies;
 
 use crate::engine::BuildError;
 use crate::snapshot::{EngineSchema, Snapshot};
-use crate::store::{Store, StoreTables};
+use crate::store::{Store, StoreTables, THREADED};
 use cedar_policy::{EntityTypeName, PolicySet};
 use cedarjit_frontend::load::{LoadedPolicies, ParseError, SchemaFormat, load_schema};
 use cedarjit_ir::ids::EntityId;
@@ -23,9 +23,6 @@ const MAGIC: &[u8; 8] = b"cedarjit";
 
 /// The version of the format that is written, and the only one that is read.
 const VERSION: u32 = 1;
-
-/// A file with fewer entities is read by one thread.
-const THREADED: usize = 10_000;
 
 /// The parts of a file, in their order.
 const PARTS: [&str; 9] = [

@@ -43,7 +43,7 @@ use named::NameLists;
 pub use parents::IdList;
 use parents::ParentLists;
 use reader::{Reader, capacity};
-pub(crate) use saved::StoreTables;
+pub(crate) use saved::{StoreTables, THREADED};
 pub use tags::TagList;
 use tags::TagTable;
 pub(crate) use update::{StoreEditor, StoreUpdate};

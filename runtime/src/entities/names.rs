@@ -100,10 +100,8 @@ impl<'t> Names<'t> {
         for uid in uids {
             all.push((self.wanted(interner, &uid.ty, &uid.id)?, 0));
         }
-        let mask = self.places.len() - 1;
         for (wanted, at) in &mut all {
-            let place = self.places.get(wanted.hash as usize & mask);
-            *at = place.map_or(0, |known| known.at);
+            *at = self.likely(*wanted);
         }
         let text = self.text.as_bytes();
         let letters = all.iter().filter_map(|(_, at)| text.get(*at as usize));
@@ -129,6 +127,18 @@ impl<'t> Names<'t> {
             number,
             type_id,
         })
+    }
+
+    /// Where the text has what is looked for, most likely.
+    fn likely(&self, wanted: Wanted) -> u32 {
+        let mut place = wanted.hash as usize;
+        loop {
+            place &= self.places.len() - 1;
+            match self.places.get(place) {
+                Some(known) if known.ty > 0 && known.hash != wanted.hash => place += 1,
+                known => return known.map_or(0, |known| known.at),
+            }
+        }
     }
 
     fn find(

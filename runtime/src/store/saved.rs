@@ -4,9 +4,11 @@
 //! once: that its ancestors are its parents and theirs, and nothing else. Bloom words, buckets and
 //! what the scope index needs are made anew.
 
+mod hierarchy;
+
 use super::Store;
 use super::tags::TagTable;
-use cedarjit_ir::abi::{BucketSearch, EntityHeader, missing_entity};
+use cedarjit_ir::abi::{EntityHeader, missing_entity};
 use cedarjit_ir::arena::Words;
 use cedarjit_ir::fault::{Fault, planted};
 use cedarjit_ir::headers::HeaderTable;
@@ -18,10 +20,14 @@ use cedarjit_ir::shape::{EMPTY_SHAPE, ShapeTable};
 use cedarjit_ir::value::{Tag, Value};
 use foldhash::fast::RandomState;
 use hashbrown::HashMap;
-use std::ops::Range;
+use hierarchy::Hierarchy;
+use std::thread;
 
 /// In place of how many parents there are: all ancestors are.
 const ALL: u32 = u32::MAX;
+
+/// Of a file with fewer entities, all is read by one thread.
+pub(crate) const THREADED: usize = 10_000;
 
 /// The parts of a store.
 #[derive(Debug, Default)]
@@ -31,15 +37,6 @@ pub(crate) struct StoreTables<T> {
     pub(crate) hierarchy: T,
     pub(crate) entities: T,
     pub(crate) tags: T,
-}
-
-/// Parents and ancestors that entities have.
-struct Row {
-    /// What its entities' headers say about them.
-    header: EntityHeader,
-    /// Where the ancestors and the parents are among all numbers.
-    ancestors: Range<usize>,
-    parents: Range<usize>,
 }
 
 impl Store {
@@ -112,15 +109,27 @@ impl Store {
         let rows = entities.bytes(count.saturating_mul(12))?;
         entities.end()?;
         let entities = Entities(rows.as_chunks().0);
-        let mut reader = Reader {
-            store: &mut store,
-            interner,
-            objects: &objects,
-            entities: &entities,
-        };
-        let rows = reader.rows(hierarchy)?;
-        reader.headers(&rows, tags)?;
-        let starts = objects.into_starts();
+        let hierarchy = Hierarchy::read(hierarchy, count)?;
+        let starts = thread::scope(|scope| {
+            let check = || hierarchy.check(&entities);
+            let other = (count >= THREADED)
+                .then(|| thread::Builder::new().spawn_scoped(scope, check).ok())
+                .flatten();
+            let rows = hierarchy.add_to(&mut store)?;
+            let mut reader = Reader {
+                store: &mut store,
+                interner,
+                objects: &objects,
+                entities: &entities,
+            };
+            reader.headers(&rows, tags)?;
+            match other.map(thread::ScopedJoinHandle::join) {
+                Some(Ok(checked)) => checked?,
+                // There was no thread to be had, or none was wanted.
+                _ => check()?,
+            }
+            Ok(objects.into_starts())
+        })?;
         heap.index(&starts)?;
         store.shapes = table;
         store.empty_record = (heap.record(&[], EMPTY_SHAPE, &[]))
@@ -158,106 +167,8 @@ struct Reader<'a> {
 }
 
 impl Reader<'_> {
-    /// The rows of the hierarchy, after one for entities that are in nothing.
-    fn rows(&mut self, mut input: Input<'_>) -> Result<Vec<Row>, Invalid> {
-        let invalid = Invalid("parents or ancestors are not ascending entities");
-        let count = input.count(16)?;
-        let mut rows = Vec::with_capacity(count + 1);
-        rows.push(Row {
-            header: missing_entity(0),
-            ancestors: 0..0,
-            parents: 0..0,
-        });
-        let mut numbers: Vec<u32> = Vec::new();
-        let known = self.interner.entity_count();
-        let valid = |list: &[u32]| {
-            list.is_sorted_by(|a, b| a < b) && list.last().is_none_or(|id| (*id as usize) < known)
-        };
-        for _ in 0..count {
-            let search = BucketSearch(input.number()?);
-            let (ancestors, parents) = (input.number()?, input.number()?);
-            let mut list = |len: u32| -> Result<Range<usize>, Invalid> {
-                let read = input.numbers(len as usize)?.iter();
-                let start = numbers.len();
-                numbers.extend(read.map(|id| u32::from_le_bytes(*id)));
-                Ok(start..numbers.len())
-            };
-            let ancestors = list(ancestors)?;
-            let parents = match parents {
-                ALL => ancestors.clone(),
-                parents => list(parents)?,
-            };
-            let own = numbers.get(ancestors.clone()).unwrap_or(&[]).to_vec();
-            let mut direct = numbers.get(parents.clone()).unwrap_or(&[]).to_vec();
-            if own.is_empty() || !valid(&own) || !valid(&direct) {
-                return Err(invalid);
-            }
-            let likely = EntityHeader {
-                search,
-                ..missing_entity(0)
-            };
-            let header = (self.store)
-                .hierarchy(likely, &own, &mut direct)
-                .map_err(|_| Invalid("there are too many ancestors"))?;
-            rows.push(Row {
-                header,
-                ancestors,
-                parents,
-            });
-        }
-        input.end()?;
-        self.check_closed(&rows, &numbers)?;
-        Ok(rows)
-    }
-
-    /// Checks that ancestors are the parents and their ancestors, and that nothing is in itself.
-    fn check_closed(&self, rows: &[Row], numbers: &[u32]) -> Result<(), Invalid> {
-        let invalid = Invalid("ancestors are not the parents and what these are in");
-        let list = |range: &Range<usize>| numbers.get(range.clone()).unwrap_or(&[]);
-        // For each entity the last row that it is an ancestor of, twice, and one more once it was
-        // found as that; for each row the last one of whose parents one is in it.
-        let mut marks = vec![0_u32; self.entities.0.len()];
-        let mut seen = vec![0_u32; rows.len()];
-        for (number, row) in (0_u32..).zip(rows).skip(1) {
-            let ancestors = list(&row.ancestors);
-            for id in ancestors {
-                if let Some(mark) = marks.get_mut(*id as usize) {
-                    *mark = 2 * number;
-                }
-            }
-            let mut found = 0;
-            let mut find = |id: &u32| match marks.get_mut(*id as usize) {
-                Some(mark) if *mark | 1 == 2 * number + 1 => {
-                    found += usize::from(*mark == 2 * number);
-                    *mark = 2 * number + 1;
-                    true
-                }
-                _ => false,
-            };
-            for parent in list(&row.parents) {
-                let above = self.entities.row(*parent);
-                let known = seen.get_mut(above).ok_or(invalid)?;
-                let again = std::mem::replace(known, number) == number;
-                let above = rows.get(above).map_or(&[][..], |row| list(&row.ancestors));
-                if !find(parent) || !(again || above.iter().all(&mut find)) {
-                    return Err(invalid);
-                }
-            }
-            if found != ancestors.len() {
-                return Err(invalid);
-            }
-        }
-        for (id, entity) in (0_u32..).zip(self.entities.0) {
-            let row = rows.get(fields(entity)[1] as usize).ok_or(invalid)?;
-            if list(&row.ancestors).binary_search(&id).is_ok() {
-                return Err(Invalid("an entity is in itself"));
-            }
-        }
-        Ok(())
-    }
-
     /// The headers of all entities, and their tags.
-    fn headers(&mut self, rows: &[Row], mut tags: Input<'_>) -> Result<(), Invalid> {
+    fn headers(&mut self, rows: &[EntityHeader], mut tags: Input<'_>) -> Result<(), Invalid> {
         let mut headers = HeaderTable::new();
         // Of entities without tags.
         let mut words = vec![0];
@@ -289,7 +200,7 @@ impl Reader<'_> {
                 shape: shape.0,
                 ty,
                 tags: self.tags(count, &mut tags, &mut words)?,
-                ..row.header
+                ..*row
             });
         }
         tags.end()?;
