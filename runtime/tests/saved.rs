@@ -347,3 +347,76 @@ fn hostile_files_do_no_harm() {
     assert!(loaded > rounds / 100, "{loaded}");
     assert!(refused.iter().all(|n| *n > 0), "{refused:?}");
 }
+
+/// Documents in groups that are in one more group.
+fn grouped(documents: usize) -> Engine {
+    let uid = |ty: &str, id: &str| json!({"type": ty, "id": id});
+    let entity = |uid: &serde_json::Value, parents: &[serde_json::Value]| json!({"uid": uid, "attrs": {}, "parents": parents});
+    let (all, group) = (uid("Team", "all"), |n: usize| uid("Team", &n.to_string()));
+    let mut entities = vec![entity(&all, &[])];
+    entities.extend((0..7).map(|n| entity(&group(n), std::slice::from_ref(&all))));
+    entities.extend((0..documents).map(|n| {
+        let parents = [group(n % 7)];
+        entity(&uid("Doc", &n.to_string()), &parents)
+    }));
+    let builder = Engine::builder().jit(JitMode::Off);
+    let entities = serde_json::to_string(&entities).unwrap();
+    builder.entities_json(entities).build().unwrap()
+}
+
+fn number(bytes: &[u8], at: usize) -> u32 {
+    u32::from_le_bytes(bytes[at..at + 4].try_into().unwrap())
+}
+
+/// What a file says of who is in whom is checked, by another thread if it says much.
+#[test]
+fn hierarchies_that_are_not_closed_are_refused() {
+    for documents in [10, 20_000] {
+        let original = file(&grouped(documents));
+        let sections = bodies(&original);
+        let refused = |section: usize, changed: Vec<u8>| {
+            let mut sections = sections.clone();
+            sections[section] = changed;
+            let engine = Engine::builder().load(&joined(&original, &sections));
+            engine.unwrap_err().to_string()
+        };
+        let rows = &sections[4];
+        // The row of a group: a multiplier, one ancestor, all are parents, its id.
+        let group = [1, u32::MAX].map(u32::to_le_bytes).concat();
+        let group = rows.windows(8).position(|words| words == group);
+        let all = number(rows, group.unwrap() + 8);
+        // That of a document: a multiplier, two ancestors, one parent, and the three ids.
+        let document = [2_u32, 1].map(u32::to_le_bytes).concat();
+        let document = rows.windows(8).position(|words| words == document);
+        let ids = document.unwrap() + 8;
+        let [first, second, parent] = [0, 4, 8].map(|at| number(rows, ids + at));
+        assert!(first < second && [first, second].contains(&parent) && parent != all);
+
+        let open = "ancestors are not the parents and what these are in";
+        let last = (documents + 7) as u32;
+        // Another one in place of what the group is in.
+        let mut changed = rows.clone();
+        let other = [(ids, parent), (ids + 4, last)];
+        for ((at, id), known) in other.into_iter().zip([first, second]) {
+            assert!([parent, all].contains(&known));
+            changed[at..at + 4].copy_from_slice(&id.to_le_bytes());
+        }
+        assert!(refused(4, changed).contains(open));
+        // One more.
+        let mut changed = rows.clone();
+        changed[ids - 8] = 3;
+        changed.splice(ids + 8..ids + 8, last.to_le_bytes());
+        assert!(refused(4, changed).contains(open));
+        // One less.
+        let mut changed = rows.clone();
+        changed[ids - 8] = 1;
+        changed.splice(ids..ids + 8, parent.to_le_bytes());
+        assert!(refused(4, changed).contains(open));
+        // The group that the groups are in gets the row of one of them.
+        let mut changed = sections[5].clone();
+        let row = 8 + 12 * all as usize + 4;
+        assert_eq!(number(&changed, row), 0);
+        changed[row] = 1;
+        assert!(refused(5, changed).contains("an entity is in itself"));
+    }
+}
