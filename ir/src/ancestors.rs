@@ -2,6 +2,7 @@
 
 use crate::abi::{BUCKET_IDS, BucketSearch, EntityHeader, HASH_FACTOR, NO_ANCESTOR};
 use crate::arena::{TableMemory, Words};
+use crate::fault::{Fault, planted};
 use crate::ids::EntityId;
 use crate::interner::CapacityError;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -195,8 +196,9 @@ fn spread_over_few(own: &[u32], search: BucketSearch) -> bool {
     // No more ids than places come here, so that no count runs over into the next.
     let count = |counts: u64, id: &u32| counts + (1 << (8 * search.bucket(EntityId(*id))));
     let counts = own.iter().fold(0, count);
-    // Whether a byte is more than eight, in its highest bit.
-    let room = u64::from_ne_bytes([0x7f - BUCKET_IDS as u8; 8]);
+    // Added to a byte, gives the highest bit if that is more than eight.
+    let room = 0x7f - (BUCKET_IDS as u8 + u8::from(planted(Fault::BucketOverfull)));
+    let room = u64::from_ne_bytes([room; 8]);
     (counts + room) & 0x8080_8080_8080_8080 == 0
 }
 

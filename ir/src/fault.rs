@@ -225,6 +225,10 @@ faults! {
         /// A transaction that replaces the entities still knows who was in whom before.
         ChildrenOfReplaced,
     }
+    "ir/src/ancestors.rs" {
+        /// Eight places are taken to suffice for nine ancestors, one of which takes another's.
+        BucketOverfull,
+    }
     "ir/src/heap.rs" {
         /// Objects are equal if their first four words are.
         LongObjectsCollide,
