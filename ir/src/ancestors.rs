@@ -74,18 +74,17 @@ impl Ancestors {
             (1..=MULTIPLIERS).map(move |i| (bits, search(i)))
         });
         let mut counts = Vec::new();
-        let mut spread = likely.into_iter().chain(tried);
-        if let Some((bits, search)) = spread.find(|(bits, search)| match *bits <= FEW_BITS {
-            true => spread_over_few(own, *search),
-            false => spread_over(own, *bits, *search, &mut counts),
-        }) {
-            self.put(own, bits, search);
-            return Ok((first, search));
-        }
-        Err(CapacityError {
+        let spreads = |(bits, search): &(u32, BucketSearch)| match *bits <= FEW_BITS {
+            true => spreads_over_few(own, *search),
+            false => spreads_over(own, *bits, *search, &mut counts),
+        };
+        let found = likely.into_iter().chain(tried).find(spreads);
+        let (bits, search) = found.ok_or(CapacityError {
             what: "ancestors with colliding ids",
             limit: (BUCKET_IDS as u64) << DOUBLINGS,
-        })
+        })?;
+        self.put(own, bits, search);
+        Ok((first, search))
     }
 
     /// Puts ids into their buckets, all of which have room for them.
@@ -167,11 +166,10 @@ impl<'a> AncestorIds<'a> {
         self.iter().count()
     }
 
-    /// What is in the first place, be it an ancestor or none. O(1).
+    /// The word that is walked first, to [read it ahead](crate::ahead).
     #[inline]
-    pub fn first(self) -> Option<EntityId> {
-        let word = self.0.first()?.load(Ordering::Relaxed);
-        Some(EntityId(word as u32))
+    pub fn first_word(self) -> Option<u64> {
+        Some(self.0.first()?.load(Ordering::Relaxed))
     }
 
     /// The ids.
@@ -192,7 +190,7 @@ impl<'a> AncestorIds<'a> {
 
 /// Whether no bucket gets more ids than it has places for, of buckets whose numbers have
 /// [`FEW_BITS`] at most: their counts are the bytes of a word.
-fn spread_over_few(own: &[u32], search: BucketSearch) -> bool {
+fn spreads_over_few(own: &[u32], search: BucketSearch) -> bool {
     // No more ids than places come here, so that no count runs over into the next.
     let count = |counts: u64, id: &u32| counts + (1 << (8 * search.bucket(EntityId(*id))));
     let counts = own.iter().fold(0, count);
@@ -204,7 +202,7 @@ fn spread_over_few(own: &[u32], search: BucketSearch) -> bool {
 
 /// Whether none of the buckets, whose numbers have so many bits, gets more ids than it has places
 /// for.
-fn spread_over(own: &[u32], bits: u32, search: BucketSearch, counts: &mut Vec<u8>) -> bool {
+fn spreads_over(own: &[u32], bits: u32, search: BucketSearch, counts: &mut Vec<u8>) -> bool {
     counts.clear();
     counts.resize(1 << bits, 0);
     own.iter().all(|id| {

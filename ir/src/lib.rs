@@ -6,6 +6,7 @@
 #![forbid(unsafe_code)]
 
 pub mod abi;
+pub mod ahead;
 pub mod ancestors;
 pub mod arena;
 pub mod builder;

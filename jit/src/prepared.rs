@@ -8,12 +8,12 @@ use crate::emit::answer;
 use crate::session::FusedOutcomes;
 use crate::unit::{BatchFunction, FusedFunction};
 use cedarjit_ir::abi::{EntityHeader, Frame, FrameRest, ValuePair};
+use cedarjit_ir::ahead::touch;
 use cedarjit_ir::ancestors::Ancestors;
 use cedarjit_ir::expr::Var;
 use cedarjit_ir::headers::HeaderTable;
 use cedarjit_ir::heap::{Heap, HeapRef, SPACES, Space};
 use cedarjit_ir::ids::EntityId;
-use std::hint::black_box;
 use std::ptr;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -416,7 +416,7 @@ impl PreparedFrame {
         let code = function.entry();
         let mut all = 0;
         for (ids, answers) in ids.chunks(ABREAST).zip(answers.chunks_mut(ABREAST)) {
-            self.touch(ids);
+            self.read_ahead(ids);
             // SAFETY: `code` is the entry of a function that this crate compiled with exactly this
             // signature, and its memory lives as long as `function`. It calls no builtin and writes
             // nothing but one byte of `answers` for each id, so a frame behind a shared borrow may
@@ -441,7 +441,7 @@ impl PreparedFrame {
 
     /// Reads the headers of entities that code is about to ask about, so that it waits for memory
     /// once and not for each. Those that are next to one another the processor reads ahead itself.
-    fn touch(&self, ids: &[EntityId]) {
+    fn read_ahead(&self, ids: &[EntityId]) {
         let near = |(first, last): (&EntityId, &EntityId)| {
             first.0.abs_diff(last.0) as usize <= 2 * ABREAST
         };
@@ -450,6 +450,6 @@ impl PreparedFrame {
         }
         let headers = &self.memory.store.headers;
         let headers = ids.iter().filter_map(|id| headers.get(id.index()));
-        black_box(headers.fold(0, |all, header| all ^ header.attrs));
+        touch(headers.map(|header| header.attrs));
     }
 }

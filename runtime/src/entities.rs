@@ -26,6 +26,7 @@ use crate::values::ValueSink;
 use cedar_policy::Schema;
 use cedarjit_frontend::limits::{MAX_ENTITIES, MAX_ENTITIES_BYTES};
 use cedarjit_frontend::schema::SchemaFacts;
+use cedarjit_ir::ahead::{ABREAST, touch};
 use cedarjit_ir::ids::{EntityId, StrId, TypeId};
 use cedarjit_ir::interner::Interner;
 use cedarjit_ir::value::{Tag, Value};
@@ -34,10 +35,6 @@ use rules::{EntityRules, TypeRules, is_action_type};
 use serde::de::{DeserializeSeed, Deserializer, MapAccess, SeqAccess, Visitor};
 use split::{Members, Splitter};
 use std::fmt;
-use std::hint::black_box;
-
-/// How many entities' uids are looked up at the same time.
-const ABREAST: usize = 16;
 
 /// Whether the entities of a document are checked against the schema.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -139,11 +136,10 @@ impl<'s> DocumentReader<'s> {
         }
         let found = (self.names).entities(&mut self.interner, &uids, &mut ids);
         found.ok()?;
-        // Where the entities go is brought into the cache at the same time.
         let store = self.builder.store();
         let starts = std::iter::once(&0).chain(&ends).take(all.len());
         let own = starts.filter_map(|start| ids.get(*start));
-        black_box(own.fold(0, |all, (id, _)| all ^ store.header(*id).attrs));
+        touch(own.map(|(id, _)| store.header(*id).attrs));
         let mut start = 0;
         for (members, end) in all.iter().zip(ends) {
             self.entity(members, uids.get(start..end)?, ids.get(start..end)?)?;
@@ -161,7 +157,7 @@ impl<'s> DocumentReader<'s> {
         ids: &[(EntityId, TypeId)],
     ) -> Option<()> {
         let (uid, parents) = uids.split_first()?;
-        let ((id, ty), parent_ids) = ids.split_first().map(|(first, rest)| (*first, rest))?;
+        let (&(id, ty), parent_ids) = ids.split_first()?;
         let mut reader = Reader {
             sink: NamingSink {
                 global: self.builder.sink(&mut self.interner),

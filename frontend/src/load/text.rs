@@ -69,10 +69,10 @@ fn statements(text: &str, origin: &str) -> Result<Vec<Statement>, ParseError> {
 }
 
 /// Runs `f` on a large stack.
-pub(super) fn on_big_stack<T: Send>(
+pub(super) fn on_big_stack<T>(
     text: &str,
     origin: &str,
-    f: impl FnOnce() -> Result<T, ParseError> + Send,
+    f: impl FnOnce() -> Result<T, ParseError>,
 ) -> Result<T, ParseError> {
     with_big_stack(f).map_err(|error| ParseError::from_limit(origin, text, error))?
 }

@@ -7,6 +7,7 @@
 
 use crate::request::context::UidText;
 use crate::values::{GlobalSink, ValueSink};
+use cedarjit_ir::ahead::touch;
 use cedarjit_ir::heap::IpWords;
 use cedarjit_ir::ids::{EntityId, ShapeId, StrId, TypeId};
 use cedarjit_ir::interner::{CapacityError, Interner};
@@ -51,8 +52,8 @@ pub(super) struct Names<'t> {
     places: Vec<Known>,
     taken: usize,
     types: Vec<(String, TypeId)>,
-    /// Uids that are looked for at the same time, and where the text may have them.
-    wanted: Vec<(Wanted, u32)>,
+    /// Those that are looked for at the same time; memory that is used again.
+    wanted: Vec<Wanted>,
     seed: RandomState,
 }
 
@@ -78,14 +79,13 @@ impl<'t> Names<'t> {
         ty: &str,
         eid: &str,
     ) -> Result<(EntityId, TypeId), CapacityError> {
-        let wanted = self.wanted(interner, ty, eid)?;
+        let wanted = self.hashed(interner, ty, eid)?;
         self.find(interner, ty, eid, wanted)
     }
 
     /// What [`entity`](Self::entity) gives for each of these.
     ///
-    /// A look-up waits for the table and then for the text. So all places are read before any text,
-    /// and all texts before anything is compared: the waits are at the same time.
+    /// A look-up waits for the table and then for the text, so both are [read ahead](touch).
     ///
     /// # Errors
     /// As there.
@@ -98,23 +98,24 @@ impl<'t> Names<'t> {
         let mut all = std::mem::take(&mut self.wanted);
         all.clear();
         for uid in uids {
-            all.push((self.wanted(interner, &uid.ty, &uid.id)?, 0));
+            all.push(self.hashed(interner, &uid.ty, &uid.id)?);
         }
-        for (wanted, at) in &mut all {
-            *at = self.likely(*wanted);
-        }
+        let likely = all.iter().filter_map(|wanted| {
+            let place = self.probe(wanted.hash, |known| known.hash == wanted.hash);
+            Some(self.places.get(place)?.at)
+        });
         let text = self.text.as_bytes();
-        let letters = all.iter().filter_map(|(_, at)| text.get(*at as usize));
-        std::hint::black_box(letters.fold(0, |all, letter| all ^ letter));
+        touch(likely.clone());
+        touch(likely.filter_map(|at| text.get(at as usize).copied()));
         found.clear();
-        for (uid, (wanted, _)) in uids.iter().zip(&all) {
+        for (uid, wanted) in uids.iter().zip(&all) {
             found.push(self.find(interner, &uid.ty, &uid.id, *wanted)?);
         }
         self.wanted = all;
         Ok(())
     }
 
-    fn wanted(
+    fn hashed(
         &mut self,
         interner: &mut Interner,
         ty: &str,
@@ -127,18 +128,6 @@ impl<'t> Names<'t> {
             number,
             type_id,
         })
-    }
-
-    /// Where the text has what is looked for, most likely.
-    fn likely(&self, wanted: Wanted) -> u32 {
-        let mut place = wanted.hash as usize;
-        loop {
-            place &= self.places.len() - 1;
-            match self.places.get(place) {
-                Some(known) if known.ty > 0 && known.hash != wanted.hash => place += 1,
-                known => return known.map_or(0, |known| known.at),
-            }
-        }
     }
 
     fn find(
@@ -156,18 +145,11 @@ impl<'t> Names<'t> {
         let Some(at) = self.offset(eid).filter(|_| number > 0) else {
             return Ok((interner.intern_entity(ty, eid)?, type_id));
         };
-        let mut place = hash as usize;
-        loop {
-            place &= self.places.len() - 1;
-            match self.places.get(place) {
-                Some(known) if known.ty == 0 => break,
-                Some(known)
-                    if (known.hash, known.ty) == (hash, number) && self.has(known.at, eid) =>
-                {
-                    return Ok((known.id, type_id));
-                }
-                _ => place += 1,
-            }
+        let place = self.probe(hash, |known| {
+            (known.hash, known.ty) == (hash, number) && self.has(known.at, eid)
+        });
+        if let Some(known) = self.places.get(place).filter(|known| known.ty > 0) {
+            return Ok((known.id, type_id));
         }
         let id = interner.intern_entity(ty, eid)?;
         let ty = number;
@@ -179,6 +161,19 @@ impl<'t> Names<'t> {
             self.grow();
         }
         Ok((id, type_id))
+    }
+
+    /// The place of what has this hash and is the `same`, or else the free one for it.
+    #[inline]
+    fn probe(&self, hash: u32, same: impl Fn(&Known) -> bool) -> usize {
+        let mut place = hash as usize;
+        loop {
+            place &= self.places.len() - 1;
+            match self.places.get(place) {
+                Some(known) if known.ty > 0 && !same(known) => place += 1,
+                _ => return place,
+            }
+        }
     }
 
     /// A number for a type, 0 for one of too many, and its id.
@@ -219,16 +214,9 @@ impl<'t> Names<'t> {
         let larger = vec![FREE; self.places.len() * 2];
         let smaller = std::mem::replace(&mut self.places, larger);
         for known in smaller.into_iter().filter(|known| known.ty > 0) {
-            let mut place = known.hash as usize;
-            loop {
-                place &= self.places.len() - 1;
-                match self.places.get_mut(place) {
-                    Some(free) if free.ty == 0 => {
-                        *free = known;
-                        break;
-                    }
-                    _ => place += 1,
-                }
+            let place = self.probe(known.hash, |_| false);
+            if let Some(free) = self.places.get_mut(place) {
+                *free = known;
             }
         }
     }
@@ -240,27 +228,13 @@ pub(super) struct NamingSink<'a, 't> {
     pub(super) names: &'a mut Names<'t>,
 }
 
-impl NamingSink<'_, '_> {
-    /// The ids of an entity and of its type.
-    ///
-    /// # Errors
-    /// When a table is full.
-    pub(super) fn typed_entity(
-        &mut self,
-        ty: &str,
-        eid: &str,
-    ) -> Result<(EntityId, TypeId), CapacityError> {
-        self.names.entity(self.global.interner, ty, eid)
-    }
-}
-
 impl ValueSink for NamingSink<'_, '_> {
     fn string(&mut self, text: &str) -> Result<StrId, CapacityError> {
         self.global.string(text)
     }
 
     fn entity(&mut self, ty: &str, eid: &str) -> Result<EntityId, CapacityError> {
-        Ok(self.typed_entity(ty, eid)?.0)
+        Ok(self.names.entity(self.global.interner, ty, eid)?.0)
     }
 
     fn shape(&mut self, names: &[StrId]) -> Result<ShapeId, CapacityError> {
@@ -304,6 +278,35 @@ mod tests {
         // 1,500 and 100 have 1,500 as their least common multiple.
         assert_eq!(interner.entity_count(), 1500);
         assert!(names.places.len() >= 1500);
+    }
+
+    #[test]
+    fn uids_that_are_looked_up_together_have_the_same_ids() {
+        let text: String = (0..600).map(|i| format!("\"{}\",", i % 70 + 100)).collect();
+        let uids: Vec<UidText<'_>> = (0..600)
+            .map(|i| UidText {
+                ty: format!("T{}", i % 90).into(),
+                id: text[6 * i + 1..6 * i + 4].into(),
+            })
+            .collect();
+        let mut interner = Interner::new();
+        let (mut names, mut found) = (Names::new(&text), Vec::new());
+        // Many come twice in a few, in some before the table grows.
+        for few in uids.chunks(150) {
+            names.entities(&mut interner, few, &mut found).unwrap();
+            assert_eq!(found.len(), few.len());
+            for (uid, known) in few.iter().zip(&found) {
+                assert_eq!(interner.find_uid(&uid.ty, &uid.id), Some(*known));
+            }
+        }
+        // 70 and 90 have 630 as their least common multiple.
+        assert_eq!(interner.entity_count(), 600);
+        let again = uids
+            .iter()
+            .map(|uid| names.entity(&mut interner, &uid.ty, &uid.id));
+        let again: Vec<_> = again.map(Result::unwrap).collect();
+        names.entities(&mut interner, &uids, &mut found).unwrap();
+        assert_eq!((found, interner.entity_count()), (again, 600));
     }
 
     #[test]

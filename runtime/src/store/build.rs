@@ -4,14 +4,13 @@ use super::{Reader, Store, StoreError, capacity};
 use crate::values::{GlobalSink, ValueSink};
 use cedar_policy::{Entities, Entity, EntityUid};
 use cedarjit_frontend::limits::MAX_ENTITY_HIERARCHY;
+use cedarjit_ir::ahead::{ABREAST, touch};
 use cedarjit_ir::heap::Heaps;
 use cedarjit_ir::ids::{EntityId, StrId};
 use cedarjit_ir::interner::{CapacityError, Interner};
 use cedarjit_ir::shape::EMPTY_SHAPE;
 use cedarjit_ir::value::Value;
 use std::collections::HashMap;
-use std::hint::black_box;
-use std::ops::Range;
 use std::sync::Arc;
 
 /// The parents of the entities do not make a hierarchy.
@@ -141,7 +140,7 @@ impl StoreBuilder {
         }
         for (position, (id, _)) in open.iter().enumerate() {
             if position.is_multiple_of(ABREAST) {
-                closing.touch(position..position + ABREAST);
+                closing.read_ahead(position);
             }
             closing.climb(position, *id)?;
         }
@@ -173,9 +172,6 @@ impl StoreBuilder {
         self.store
     }
 }
-
-/// How many entities' parents are brought into the cache at the same time.
-const ABREAST: usize = 16;
 
 /// The height of an entity that was not looked at yet.
 const UNSEEN: u32 = 0;
@@ -249,19 +245,15 @@ impl Closing<'_> {
         Ok(())
     }
 
-    /// Reads what closing these entities will read of their parents, so that it waits for memory
-    /// once and not for each of them.
-    fn touch(&self, positions: Range<usize>) {
-        let last = positions.end.min(self.open.len()).saturating_sub(1);
-        let parents = self.start(positions.start)..self.end(last);
-        let parents = self.parents.get(parents).unwrap_or(&[]);
+    /// Reads what closing the next entities will read of their parents.
+    fn read_ahead(&self, position: usize) {
+        let last = (position + ABREAST).min(self.open.len()) - 1;
+        let parents = self.parents.get(self.start(position)..self.end(last));
+        let parents = parents.unwrap_or(&[]).iter();
         let store = &self.builder.store;
-        let heights = parents.iter().map(|id| self.node(*id).height);
-        let blooms = parents.iter().map(|id| store.header(*id).bloom);
-        let ancestors = (parents.iter()).filter_map(|id| store.ancestors_of(*id).first());
-        black_box(heights.fold(0, |all, height| all ^ height));
-        black_box(blooms.fold(0, |all, bloom| all ^ bloom));
-        black_box(ancestors.fold(0, |all, id| all ^ id.0));
+        touch(parents.clone().map(|id| self.node(*id).height));
+        touch(parents.clone().map(|id| store.header(*id).bloom));
+        touch(parents.filter_map(|id| store.ancestors_of(*id).first_word()));
     }
 
     /// Stores the ancestors of an entity whose parents are closed.

@@ -3,13 +3,10 @@
 use super::{ALL, Entities};
 use crate::store::Store;
 use cedarjit_ir::abi::{BucketSearch, EntityHeader, missing_entity};
+use cedarjit_ir::ahead::{ABREAST, touch};
 use cedarjit_ir::interner::CapacityError;
 use cedarjit_ir::saved::{Input, Invalid};
-use std::hint::black_box;
 use std::ops::Range;
-
-/// How many rows' parents are brought into the cache at the same time.
-const ABREAST: usize = 16;
 
 /// Parents and ancestors that entities have, as places among all numbers.
 struct Row {
@@ -106,25 +103,23 @@ impl Hierarchy {
         let mut found: Vec<u64> = Vec::new();
         for row in 1..self.rows.len() {
             if row % ABREAST == 1 {
-                self.touch(row, entities);
+                self.read_ahead(row, entities);
             }
             let own = self.ancestors(row);
             found.clear();
             found.resize(own.len().div_ceil(64), 0);
             let mut find = |id: &u32| {
-                let place = own.partition_point(|own| own < id);
-                if let Some(word) = found.get_mut(place / 64) {
-                    *word |= 1 << (place % 64);
-                }
-                own.get(place) == Some(id)
+                let place = own.binary_search(id).ok()?;
+                *found.get_mut(place / 64)? |= 1_u64 << (place % 64);
+                Some(())
             };
             for parent in self.parents(row) {
                 let above = entities.row(*parent);
                 let known = seen.get_mut(above).ok_or(invalid)?;
                 let again = std::mem::replace(known, row as u32) == row as u32;
-                if !find(parent) || !(again || self.ancestors(above).iter().all(&mut find)) {
-                    return Err(invalid);
-                }
+                let above = if again { &[] } else { self.ancestors(above) };
+                let all = std::iter::once(parent).chain(above).try_for_each(&mut find);
+                all.ok_or(invalid)?;
             }
             if found.iter().map(|word| word.count_ones()).sum::<u32>() as usize != own.len() {
                 return Err(invalid);
@@ -142,16 +137,19 @@ impl Hierarchy {
         Ok(())
     }
 
-    /// Reads what checking the rows from this one on will read of their parents, so that it waits
-    /// for memory once and not for each of them.
-    fn touch(&self, row: usize, entities: &Entities<'_>) {
-        let parents = || (row..row + ABREAST).flat_map(|row| self.parents(row));
-        let rows = || parents().map(|parent| entities.row(*parent));
-        let starts = || rows().filter_map(|row| Some(self.rows.get(row)?.ancestors.start));
-        let first = starts().filter_map(|start| self.numbers.get(start as usize));
-        black_box(rows().fold(0, |all, row| all ^ row));
-        black_box(starts().fold(0, |all, start| all ^ start));
-        black_box(first.fold(0, |all, id| all ^ id));
+    /// Reads what checking the next rows will read of their parents.
+    fn read_ahead(&self, row: usize, entities: &Entities<'_>) {
+        let parents = (row..row + ABREAST).flat_map(|row| self.parents(row));
+        let rows = parents.map(|parent| entities.row(*parent));
+        let starts = rows
+            .clone()
+            .filter_map(|row| Some(self.rows.get(row)?.ancestors.start));
+        let first = starts
+            .clone()
+            .filter_map(|start| self.numbers.get(start as usize));
+        touch(rows.map(|row| row as u64));
+        touch(starts);
+        touch(first.copied());
     }
 }
 
