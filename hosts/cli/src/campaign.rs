@@ -80,7 +80,7 @@ fn try_campaign(args: &CampaignArgs) -> Result<bool> {
         .or_else(|| thread::available_parallelism().ok())
         .map_or(1, NonZero::get);
     let campaign = Campaign {
-        knobs: Knobs::default(),
+        knobs: Knobs::campaign(),
         threads,
         requests: args.requests,
         sample: args.sample,

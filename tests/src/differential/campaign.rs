@@ -18,7 +18,7 @@ use std::thread;
 const BLOCK: usize = 500;
 
 /// About how many requests a world has, to end near the number that was asked for.
-const WORLD: usize = 550;
+const WORLD: usize = 850;
 
 /// The documents of one world in this many are spoiled and read.
 const DOCUMENTS: usize = 16;

@@ -39,9 +39,9 @@ impl CedarjitEngine {
     }
 
     /// Asks the modes that spend most of their time in cedar-policy's parsers only for each
-    /// `sample`-th request that cedar-policy accepts, and loads a world from texts or by updates
-    /// only if the length of its policies falls on a multiple of `sample`: both follow from the
-    /// world alone.
+    /// `sample`-th request that cedar-policy accepts, and for one it refuses, only one of them, in
+    /// turn; and loads a world from texts or by updates only if the length of its policies falls on a
+    /// multiple of `sample`. All of this follows from the world alone.
     #[must_use]
     pub fn sampled(self, sample: NonZero<usize>) -> Self {
         Self { sample, ..self }
@@ -102,6 +102,7 @@ impl TestEngine for CedarjitEngine {
             fused: uses(Mode::Fused),
             compile_batches: in_sample,
             asked: 0,
+            refused: 0,
             coverage: Coverage::default(),
             scratch: Scratch::default(),
         }))
@@ -167,6 +168,19 @@ fn has_texts(world: &World) -> bool {
     policies.is_some_and(by_position) && world.texts.entities.is_some()
 }
 
+/// In which ways a request is read.
+#[derive(Clone, Copy)]
+struct Reading {
+    /// By a binder.
+    binder: bool,
+    /// From handles, where there are such.
+    handles: bool,
+    /// From texts, each time anew.
+    texts: bool,
+    /// In a query.
+    query: bool,
+}
+
 struct LoadedCedarjit {
     modes: CedarjitEngine,
     typed: Option<Ready>,
@@ -194,6 +208,8 @@ struct LoadedCedarjit {
     handles: Option<(EntityHandle, EntityHandle)>,
     /// How many requests were asked.
     asked: usize,
+    /// How many of them cedar-policy refused.
+    refused: usize,
     coverage: Coverage,
     scratch: Scratch,
 }
@@ -201,6 +217,7 @@ struct LoadedCedarjit {
 impl Loaded for LoadedCedarjit {
     fn authorize(&mut self, request: &TestRequest, answers: &mut Answers<'_>) {
         let sampled = request.parsed.is_err() || self.asked.is_multiple_of(self.modes.sample.get());
+        let reading = self.reading(request, sampled);
         self.asked += 1;
         let bound = self.typed.as_ref().map(|ready| {
             let request = request.parsed.as_ref().map_err(Clone::clone);
@@ -209,7 +226,7 @@ impl Loaded for LoadedCedarjit {
         if let Some(bound) = &bound {
             self.typed_modes(request, bound.as_ref(), answers);
         }
-        self.binding_modes(request, sampled, answers);
+        self.binding_modes(request, reading, answers);
         self.untyped_modes(request, sampled, answers);
         self.updated_mode(request, sampled, answers);
         self.overlay_mode(request, answers);
@@ -217,8 +234,10 @@ impl Loaded for LoadedCedarjit {
         if let Some(checked) = &mut self.checked {
             answers(Mode::Checked.name(), checked.authorize(request, sampled));
         }
-        if sampled {
+        if reading.texts {
             self.reading_modes(request, answers);
+        }
+        if reading.query {
             self.asking_mode(request, answers);
         }
         // Counting is cheap beside parsing, and rare constructs are to be counted too.
@@ -237,6 +256,32 @@ impl Loaded for LoadedCedarjit {
 impl LoadedCedarjit {
     fn has(&self, mode: Mode) -> bool {
         self.modes.modes.contains(&mode)
+    }
+
+    /// How to read a request, which is `sampled` or not.
+    ///
+    /// Refusing is mostly cedar-policy's work, and takes longer than many answers: what it refuses is
+    /// read in one way, unless everything is read in all.
+    fn reading(&mut self, request: &TestRequest, sampled: bool) -> Reading {
+        if request.parsed.is_err() && self.modes.sample.get() > 1 {
+            let turn = self.refused % 4;
+            self.refused += 1;
+            return Reading {
+                binder: turn == 0,
+                handles: turn == 1,
+                texts: turn == 2,
+                query: turn == 3,
+            };
+        }
+        // Uids with escapes are cedar-policy's to read, and the rest of the request with them.
+        let uids = [&request.principal, &request.action, &request.resource];
+        let plain = !uids.iter().any(|uid| uid.contains('\\'));
+        Reading {
+            binder: sampled || plain,
+            handles: sampled,
+            texts: sampled,
+            query: sampled,
+        }
     }
 
     /// The modes that share the typed snapshot and one bound request.
@@ -288,8 +333,14 @@ impl LoadedCedarjit {
     }
 
     /// The modes that bind requests in memory that is kept.
-    fn binding_modes(&mut self, request: &TestRequest, sampled: bool, answers: &mut Answers<'_>) {
-        let (handles, by_text) = (self.has(Mode::Handles), self.has(Mode::Binder));
+    fn binding_modes(
+        &mut self,
+        request: &TestRequest,
+        reading: Reading,
+        answers: &mut Answers<'_>,
+    ) {
+        let handles = reading.handles && self.has(Mode::Handles);
+        let by_text = reading.binder && self.has(Mode::Binder);
         if !handles && !by_text {
             return;
         }
@@ -300,20 +351,13 @@ impl LoadedCedarjit {
             validate,
             ..
         } = request;
-        // Uids with escapes are cedar-policy's to read, and the rest of the request with them.
-        let plain = ![principal, action, resource]
-            .iter()
-            .any(|uid| uid.contains('\\'));
-        if !plain && !sampled {
-            return;
-        }
         let context = request.context.to_string();
         if let Some(binder) = self.binder.as_mut().filter(|_| by_text) {
             let bound = binder.bind(&**principal, &**action, &**resource, &context, *validate);
             let bound = bound.map_err(EngineError::request);
             evaluate(Mode::Binder, bound.as_deref(), &mut self.scratch, answers);
         }
-        if handles && sampled {
+        if handles {
             let bound = self.bind_handles(request, &context);
             let bound = bound.map_err(EngineError::request);
             evaluate(Mode::Handles, bound.as_ref(), &mut self.scratch, answers);

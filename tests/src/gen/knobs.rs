@@ -207,6 +207,21 @@ impl Knobs {
         }
     }
 
+    /// Worlds for long runs: more requests to each, since a world takes as long to load as hundreds of
+    /// requests take to compare.
+    pub fn campaign() -> Self {
+        let sizes = Sizes::default();
+        Self {
+            sizes: Sizes {
+                min_requests: 2 * sizes.min_requests,
+                max_requests: 2 * sizes.max_requests,
+                visits: 2 * sizes.visits,
+                ..sizes
+            },
+            ..Self::default()
+        }
+    }
+
     /// These knobs with each one, by chance, turned off, left or turned up; those at 0 and 100 stay.
     ///
     /// Worlds that lack a few things altogether reach states that an average world does not.
