@@ -264,6 +264,8 @@ faults! {
     "runtime/src/request/rules.rs" {
         /// An entity that its type does not enumerate may be the principal or the resource.
         AnyEntityEnumerated,
+        /// Actions that apply to entities of an enumerated type are not looked for.
+        EnumeratedNotSearched,
     }
     "runtime/src/index/build.rs" {
         /// The index leaves out the last ancestor.

@@ -10,7 +10,7 @@ mod uid;
 mod values;
 
 pub(crate) use plain::{ContextJson, Ground, Work, bind_plain};
-pub(crate) use rules::RequestRules;
+pub(crate) use rules::{Applicable, RequestRules};
 pub use uid::{EntityHandle, Uid};
 pub(crate) use uid::{cedar_uid, is_plain_name, split_plain, uid_of_names};
 pub(crate) use values::Local;

@@ -360,6 +360,11 @@ fn what_does_not_fit_the_schema_is_refused_and_not_listed() {
     assert_eq!(actions(uids[0], mfa), [view]);
     assert!(actions(uids[0], "{}").is_empty());
     assert_eq!(actions(uids[1], "{}"), [r#"Action::"open""#]);
+    // Of an enumerated type, one that it lists and one that it does not; of a type, one unheard of.
+    assert_eq!(actions(uids[2], mfa), [view]);
+    assert!(actions(r#"Color::"blue""#, mfa).is_empty());
+    assert_eq!(actions(r#"Doc::"other""#, mfa), [view]);
+    assert!(actions(r#"Unheard::"of""#, mfa).is_empty());
 }
 
 #[test]

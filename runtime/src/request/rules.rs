@@ -134,6 +134,8 @@ pub(crate) struct Applicable {
     types: Vec<TypeId>,
     /// Those that enumerated types have.
     entities: HashSet<EntityId, RandomState>,
+    /// Whether there are types of which nothing is known.
+    open: bool,
 }
 
 impl Applicable {
@@ -146,6 +148,7 @@ impl Applicable {
         for ty in types {
             let name = ty.to_string();
             let Some(facts) = facts.entity_type(&name) else {
+                applicable.open = true;
                 continue;
             };
             match &facts.choices {
@@ -173,5 +176,12 @@ impl Applicable {
     #[inline]
     pub(crate) fn has(&self, entity: EntityId, ty: TypeId) -> bool {
         self.has_type(ty) || self.entities.contains(&entity)
+    }
+
+    /// Whether an entity is certainly not among them, by what the interner knows of it.
+    pub(crate) fn lacks(&self, entity: Option<EntityId>, ty: Option<TypeId>) -> bool {
+        let enumerated = entity.is_some_and(|entity| self.entities.contains(&entity));
+        let enumerated = enumerated && !planted(Fault::EnumeratedNotSearched);
+        !self.open && !enumerated && !ty.is_some_and(|ty| self.has_type(ty))
     }
 }

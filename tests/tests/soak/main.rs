@@ -6,8 +6,7 @@
 //! it holds the state to be, and the snapshot must have exactly that. Memory is looked at in
 //! `/proc/self/status`.
 //!
-//! `CEDARJIT_SOAK_SECONDS` says how long it takes; 20 if it does not, or 8 in a build that is not
-//! optimised.
+//! `CEDARJIT_SOAK_SECONDS` says how long it takes; 20 if it does not.
 
 mod judge;
 mod world;
@@ -53,8 +52,7 @@ struct Counts {
 
 fn length() -> Duration {
     let set = env::var("CEDARJIT_SOAK_SECONDS").ok();
-    let most = if cfg!(debug_assertions) { 8 } else { 20 };
-    Duration::from_secs(set.and_then(|text| text.parse().ok()).unwrap_or(most))
+    Duration::from_secs(set.and_then(|text| text.parse().ok()).unwrap_or(20))
 }
 
 fn resident() -> Option<usize> {
