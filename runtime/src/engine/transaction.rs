@@ -359,7 +359,11 @@ impl<'e> Transaction<'e> {
             started: self.started,
         })?;
         if compacted || self.renumbered {
-            self.source.live = LiveBytes::of(&next.store, &next.interner);
+            let live = LiveBytes::of(&next.store, &next.interner);
+            self.source.live = match self.renumbered {
+                true => live,
+                false => self.source.live.with_store_of(live),
+            };
         }
         Ok(Some(next))
     }

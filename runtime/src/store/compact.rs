@@ -44,6 +44,14 @@ impl LiveBytes {
         }
     }
 
+    /// These, after the store was copied and the names were not: so their garbage goes on counting.
+    pub(crate) fn with_store_of(self, after: Self) -> Self {
+        Self {
+            store: after.store,
+            ..self
+        }
+    }
+
     /// What should be copied, now that tables have become larger: at least half of what is copied
     /// is garbage, so that copying costs a change no more, on average, than what it added.
     pub(crate) fn due(self, store: &Store, interner: &Interner) -> Option<Compaction> {
