@@ -261,6 +261,12 @@ faults! {
         /// A string is a string even if the schema declares an extension type.
         ExtensionStringKept,
     }
+    "runtime/src/request/remembered.rs" {
+        /// A uid that was looked up before is known again by its place and its length.
+        RememberedByLength,
+        /// Uids that were looked up before are not forgotten when the interner is another.
+        RememberedOfOtherInterner,
+    }
     "runtime/src/request/rules.rs" {
         /// An entity that its type does not enumerate may be the principal or the resource.
         AnyEntityEnumerated,

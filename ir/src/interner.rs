@@ -13,6 +13,7 @@ mod strings;
 mod tests;
 
 pub use local::LocalInterner;
+pub use strings::same_bytes;
 
 use crate::arena::TableMemory;
 use crate::ids::{EntityId, StrId, TypeId};

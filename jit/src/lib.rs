@@ -17,7 +17,7 @@ pub use emit::{
     RecordSymbol, Subject, Symbols, Values,
 };
 pub use host::Host;
-pub use prepared::{About, Answer, PreparedFrame, RequestParts, StoreMemory};
+pub use prepared::{About, Answer, LocalParts, PreparedFrame, RequestParts, StoreMemory};
 pub use session::{FusedOutcomes, Session};
 #[cfg(feature = "other-targets")]
 pub use unit::OtherTarget;

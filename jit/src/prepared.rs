@@ -115,9 +115,16 @@ pub struct RequestParts<'a> {
     pub resource: EntityId,
     /// The context record.
     pub context: HeapRef,
-    /// The headers of the request's local entities.
-    pub local_headers: &'a HeaderTable,
-    /// The request's heap.
+    /// What the request brings along that the store does not have.
+    pub local: Option<LocalParts<'a>>,
+}
+
+/// What a request brings along.
+#[derive(Clone, Copy, Debug)]
+pub struct LocalParts<'a> {
+    /// The headers of its local entities.
+    pub headers: &'a HeaderTable,
+    /// Its heap.
     pub heap: &'a Heap,
 }
 
@@ -158,17 +165,19 @@ struct FrameMemory {
 }
 
 impl FrameMemory {
-    /// Takes over what the request brings along.
+    /// Takes over what the request brings along. False if its heap is none of a request.
     #[inline(never)]
-    fn copy(&mut self, parts: RequestParts<'_>) {
-        let headers = parts.local_headers.iter();
-        self.local_headers.extend(headers.copied());
+    fn copy(&mut self, local: LocalParts<'_>) -> bool {
+        self.local_headers.clear();
+        self.local_headers.extend(local.headers.iter().copied());
+        self.heap.clear();
         // Nothing refers to the first word of an empty heap.
-        if !parts.heap.is_empty() {
-            let words = parts.heap.words().iter();
+        if !local.heap.is_empty() {
+            let words = local.heap.words().iter();
             let words = words.map(|word| word.load(Ordering::Relaxed));
             self.heap.extend(words);
         }
+        local.heap.space() == Space::Request
     }
 }
 
@@ -266,13 +275,12 @@ impl PreparedFrame {
     #[inline]
     pub fn prepare(&mut self, parts: RequestParts<'_>) -> Option<[&EntityHeader; 3]> {
         self.clear();
-        self.memory.local_headers.clear();
-        self.memory.heap.clear();
-        if !parts.local_headers.is_empty() || !parts.heap.is_empty() {
-            self.memory.copy(parts);
-        }
-        if parts.heap.space() != Space::Request {
-            return None;
+        match parts.local {
+            Some(local) => self.memory.copy(local).then_some(())?,
+            None => {
+                self.memory.local_headers.clear();
+                self.memory.heap.clear();
+            }
         }
         self.point(
             [parts.principal, parts.action, parts.resource],

@@ -5,6 +5,7 @@
 
 pub(crate) mod context;
 mod plain;
+mod remembered;
 mod rules;
 mod uid;
 mod values;

@@ -42,7 +42,7 @@ pub(super) struct Strings {
 /// Names and ids are short, and those are compared here, by their first and their last bytes:
 /// calling a function for it takes longer.
 #[inline]
-pub(super) fn same_bytes(a: &[u8], b: &[u8]) -> bool {
+pub fn same_bytes(a: &[u8], b: &[u8]) -> bool {
     if a.len() != b.len() {
         return false;
     }

@@ -8,7 +8,9 @@ use cedarjit_ir::heap::{Heap, HeapRef, Space};
 use cedarjit_ir::ids::{AttrId, EntityId, PatternId, ShapeId, StrId};
 use cedarjit_ir::shape::EMPTY_SHAPE;
 use cedarjit_ir::value::Value;
-use cedarjit_jit::{Host, PreparedFrame, RecordSymbol, RequestParts, StoreMemory, Symbols};
+use cedarjit_jit::{
+    Host, LocalParts, PreparedFrame, RecordSymbol, RequestParts, StoreMemory, Symbols,
+};
 use std::iter;
 use std::sync::Arc;
 
@@ -105,8 +107,10 @@ pub(crate) fn request(context: HeapRef, heap: &Heap) -> RequestParts<'_> {
         action: EntityId(1),
         resource: EntityId(2),
         context,
-        local_headers: &NO_HEADERS,
-        heap,
+        local: Some(LocalParts {
+            headers: &NO_HEADERS,
+            heap,
+        }),
     }
 }
 

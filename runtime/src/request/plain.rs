@@ -5,6 +5,7 @@
 //! whatever is unusual, and every error, is cedar-policy's own.
 
 use super::context::{Expected, Reader};
+use super::remembered::RememberedUids;
 use super::{RequestRules, RequestValues, Uid, split_plain};
 use crate::store::Store;
 use crate::values::RequestSink;
@@ -33,9 +34,11 @@ pub(crate) struct Ground<'a> {
     pub(crate) schema: Option<(&'a RequestRules, &'a SchemaFacts)>,
 }
 
-/// Memory that reading a context needs on its way, kept to be used again.
+/// Memory that reading a request needs on its way, kept to be used again.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Work {
+    /// Uids that were looked up before.
+    pub(crate) uids: RememberedUids,
     /// Attributes of the records that are being read, those of the innermost last.
     pub(crate) attrs: Vec<(StrId, Value)>,
     /// Elements of the sets that are being read, those of the innermost last.
@@ -67,9 +70,11 @@ pub(crate) fn bind_plain(
     work: &mut Work,
 ) -> Option<()> {
     let mut sink = values.sink(ground.interner, ground.store);
-    let principal = known_uid(&mut sink, principal)?;
-    let action = known_uid(&mut sink, action)?;
-    let resource = known_uid(&mut sink, resource)?;
+    let uids = &mut work.uids;
+    uids.turn_to(ground.interner);
+    let principal = known_uid(&mut sink, uids, principal)?;
+    let action = known_uid(&mut sink, uids, action)?;
+    let resource = known_uid(&mut sink, uids, resource)?;
     let mut expected = Expected::Any;
     let mut may_be_empty = true;
     let mut valid = None;
@@ -120,21 +125,37 @@ fn read_context(
 /// The entity that a uid names, and its type.
 ///
 /// `None` if the uid is not written plainly, the handle is not of this interner, or a table is full.
-#[inline]
-fn known_uid(sink: &mut RequestSink<'_>, uid: Uid<'_>) -> Option<(EntityId, TypeId)> {
+#[inline(always)]
+fn known_uid(
+    sink: &mut RequestSink<'_>,
+    uids: &mut RememberedUids,
+    uid: Uid<'_>,
+) -> Option<(EntityId, TypeId)> {
     match uid {
-        Uid::Text(text) => {
-            if text.len() <= MAX_UID_BYTES
-                && let Some(known) = sink.interner.find_uid_text(text)
-            {
-                return Some(known);
-            }
-            let (ty, eid) = split_plain(text)?;
-            sink.typed_entity(ty, eid).ok()
-        }
+        Uid::Text(text) => match uids.get(sink.interner, text) {
+            None => looked_up(sink, uids, text),
+            known => known,
+        },
         Uid::Handle(handle) => {
             let id = handle.id(sink.interner)?;
             Some((id, sink.interner.entity(id)?.0))
         }
     }
+}
+
+/// As [`known_uid`], of a text that is not remembered.
+#[inline(never)]
+fn looked_up(
+    sink: &mut RequestSink<'_>,
+    uids: &mut RememberedUids,
+    text: &str,
+) -> Option<(EntityId, TypeId)> {
+    if text.len() <= MAX_UID_BYTES
+        && let Some(known) = sink.interner.find_uid_text(text)
+    {
+        uids.note(text, known);
+        return Some(known);
+    }
+    let (ty, eid) = split_plain(text)?;
+    sink.typed_entity(ty, eid).ok()
 }

@@ -13,7 +13,7 @@ use cedarjit_ir::ids::EntityId;
 use cedarjit_ir::interner::{Interner, InternerIdentity, LocalInterner};
 use cedarjit_ir::shape::ShapeTable;
 use cedarjit_ir::value::{Tag, Value};
-use cedarjit_jit::About;
+use cedarjit_jit::{About, LocalParts};
 use std::sync::LazyLock;
 
 /// A request whose uids and context are ids and values of one snapshot.
@@ -199,6 +199,17 @@ impl RequestValues {
     /// Exchanges the resource for an entity that the interner knows.
     pub(crate) fn set_resource(&mut self, resource: EntityId) {
         self.resource = resource;
+    }
+
+    /// What the request brings along for compiled code.
+    #[inline]
+    pub(crate) fn brought(&self) -> Option<LocalParts<'_>> {
+        let local = self.local.as_deref()?;
+        let brings = !local.headers.is_empty() || !local.heap.is_empty();
+        brings.then_some(LocalParts {
+            headers: &local.headers,
+            heap: &local.heap,
+        })
     }
 
     #[inline]

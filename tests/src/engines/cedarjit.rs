@@ -433,18 +433,23 @@ impl LoadedCedarjit {
         }
     }
 
-    /// An engine that came to the world by updates, and at times leaves it and comes back.
+    /// An engine that came to the world by updates, and at times leaves it and comes back. A binder
+    /// goes with it.
     fn updated_mode(&mut self, request: &TestRequest, sampled: bool, answers: &mut Answers<'_>) {
         let Some(wanderer) = &mut self.updated else {
             return;
         };
+        let by_text = self.asked.is_multiple_of(2);
         let bound = request.parsed.as_ref().map_err(Clone::clone);
-        let bound = bound.and_then(|request| {
+        let bound = bound.and_then(|parsed| {
             if sampled {
-                wanderer.detour(request)?;
+                wanderer.detour(parsed)?;
             }
-            let snapshot = wanderer.engine.snapshot();
-            snapshot.bind(request).map_err(EngineError::request)
+            match by_text {
+                true => wanderer.bind(request),
+                false => wanderer.engine.snapshot().bind(parsed),
+            }
+            .map_err(EngineError::request)
         });
         evaluate(Mode::Updated, bound.as_ref(), &mut self.scratch, answers);
     }

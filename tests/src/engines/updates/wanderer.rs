@@ -3,9 +3,11 @@
 use super::Strayed;
 use super::goal::{Goal, template};
 use super::state::{Row, State};
-use crate::engines::EngineError;
+use crate::engines::{EngineError, TestRequest};
 use crate::generator::Rng;
-use ::cedarjit::{Engine, EngineBuilder, Transaction, UpdateError};
+use ::cedarjit::{
+    Binder, BoundRequest, Engine, EngineBuilder, RequestError, Transaction, UpdateError,
+};
 use cedar_policy::{Context, EntityUid, Policy, Request};
 use std::collections::BTreeSet;
 use std::mem;
@@ -20,6 +22,8 @@ const DETOURS: usize = 8;
 /// An engine, the state that it must be in, and where it is to go.
 pub(in crate::engines) struct Wanderer {
     pub(in crate::engines) engine: Engine,
+    /// Goes along with the engine, and remembers what it should.
+    binder: Binder,
     now: State,
     goal: Goal,
     rng: Rng,
@@ -80,8 +84,10 @@ impl Wanderer {
         now.close(&entities);
         let builder = builder.policies(&goal.policy_set(&now.policies)?);
         let engine = builder.entities(entities).build();
+        let engine = engine.map_err(EngineError::load)?;
         Ok(Self {
-            engine: engine.map_err(EngineError::load)?,
+            binder: Binder::new(engine.snapshot()),
+            engine,
             now,
             goal,
             rng,
@@ -236,6 +242,21 @@ impl Wanderer {
         if let Ok(Ok(bound)) = bound {
             bound.warm_up();
         }
+    }
+
+    /// Binds a request to the state that the engine is in.
+    pub(in crate::engines) fn bind(
+        &mut self,
+        request: &TestRequest,
+    ) -> Result<BoundRequest, RequestError> {
+        self.binder.set_snapshot(self.engine.snapshot());
+        let uids = [&request.principal, &request.action, &request.resource];
+        let [principal, action, resource] = uids.map(|uid| &**uid);
+        let context = request.context.to_string();
+        let bound = self
+            .binder
+            .bind(principal, action, resource, &context, request.validate)?;
+        Ok(bound.clone())
     }
 
     /// At times, leaves the goal's state and comes back, with code fused for the request on either

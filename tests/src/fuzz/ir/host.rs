@@ -10,7 +10,8 @@ use cedarjit_ir::ids::{AttrId, EntityId, PatternId, ShapeId, StrId};
 use cedarjit_ir::shape::{EMPTY_SHAPE, ShapeTable};
 use cedarjit_ir::value::{Tag, Value};
 use cedarjit_jit::{
-    Function, Host, PreparedFrame, RecordSymbol, RequestParts, Session, StoreMemory, Symbols,
+    Function, Host, LocalParts, PreparedFrame, RecordSymbol, RequestParts, Session, StoreMemory,
+    Symbols,
 };
 use std::collections::BTreeMap;
 use std::iter;
@@ -214,8 +215,10 @@ pub(super) fn evaluate(
         action: EntityId(1),
         resource: EntityId(2),
         context,
-        local_headers: &HeaderTable::new(),
-        heap: &request,
+        local: Some(LocalParts {
+            headers: &HeaderTable::new(),
+            heap: &request,
+        }),
     });
     let mut host = Bare {
         names,
