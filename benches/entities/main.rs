@@ -109,15 +109,18 @@ fn saved(engine: &Engine) -> Result<(), Error> {
     engine.save(&mut file)?;
     let took = started.elapsed().as_secs_f64() * 1e3;
     println!("saved: {} bytes in {took:.0} ms", file.len());
-    for _ in 0..3 {
+    for round in 0..6 {
         let before = resident_memory()?;
         let started = Instant::now();
-        let loaded = Engine::load(&file)?;
+        let (loaded, how) = match round % 2 {
+            0 => (Engine::load(&file)?, ""),
+            _ => (Engine::load_trusted(&file)?, ", trusted,"),
+        };
         let took = started.elapsed().as_secs_f64() * 1e3;
         let grown = resident_memory()?.saturating_sub(before);
         let told = loaded.snapshot().memory().total();
         println!(
-            "loaded in {took:.0} ms, {grown} bytes resident, {} used and {} reserved",
+            "loaded{how} in {took:.0} ms, {grown} bytes resident, {} used and {} reserved",
             told.used, told.reserved
         );
         black_box(loaded);

@@ -111,6 +111,11 @@ impl BucketSearch {
         BucketSearch((multiplier & !63) | (32 - bits.min(26)))
     }
 
+    /// What a number says that comes from elsewhere; `None` if [`new`](Self::new) does not give it.
+    pub fn from_number(number: u32) -> Option<Self> {
+        (6..=32).contains(&(number & 63)).then_some(Self(number))
+    }
+
     /// How many buckets there are.
     #[inline]
     pub fn buckets(self) -> usize {

@@ -7,6 +7,10 @@ use crate::ids::EntityId;
 use crate::interner::CapacityError;
 use std::sync::atomic::{AtomicU64, Ordering};
 
+mod saved;
+
+pub use saved::{AncestorCheck, SavedAncestors, SavedBuckets};
+
 /// How many multipliers are tried before an entity gets twice as many buckets.
 const MULTIPLIERS: u32 = 16;
 

@@ -25,7 +25,7 @@ pub(crate) mod tests;
 mod words;
 
 pub(crate) use index::Index;
-pub use lists::{List, Lists};
+pub use lists::{List, Lists, SavedList, SavedLists};
 pub use words::Words;
 
 use std::iter::Sum;

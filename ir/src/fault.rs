@@ -187,6 +187,10 @@ faults! {
         /// A saved entity without attributes is read as one that does not exist.
         SavedEmptyMissing,
     }
+    "runtime/src/store/saved/hierarchy.rs" {
+        /// Saved entities that are in equally many others are saved as being in the same.
+        SavedRowsShared,
+    }
     "runtime/src/saved/policies.rs" {
         /// A saved link that binds both slots has them exchanged.
         SavedSlotsExchanged,

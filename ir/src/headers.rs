@@ -8,7 +8,7 @@
 //!
 //! Compiled code reads the same pages: beside each reference to a page or directory is its address.
 
-use crate::abi::{EntityHeader, HEADERS_IN_PAGE, PAGES_IN_DIRECTORY};
+use crate::abi::{EntityHeader, HEADERS_IN_PAGE, MISSING_ENTITY, PAGES_IN_DIRECTORY};
 use crate::arena::TableMemory;
 use std::array;
 use std::fmt;
@@ -116,12 +116,61 @@ impl HeaderTable {
         self.set(self.len - 1, header);
     }
 
+    /// Adds headers at the end, page by page, up to the first error; of the page that it is in, none
+    /// is added.
+    ///
+    /// # Errors
+    /// The first error among the headers.
+    pub fn try_extend<E>(
+        &mut self,
+        headers: impl Iterator<Item = Result<EntityHeader, E>>,
+    ) -> Result<(), E> {
+        let mut page: Page = [MISSING_ENTITY; HEADERS_IN_PAGE];
+        let mut filled = 0;
+        for header in headers {
+            let header = header?;
+            if filled == 0 && !self.len.is_multiple_of(HEADERS_IN_PAGE) {
+                self.push(header);
+                continue;
+            }
+            page[filled % HEADERS_IN_PAGE] = header;
+            filled += 1;
+            if filled == HEADERS_IN_PAGE {
+                filled = 0;
+                self.len += HEADERS_IN_PAGE;
+                self.put_page(self.len - HEADERS_IN_PAGE, &page);
+            }
+        }
+        for header in page.iter().take(filled) {
+            self.push(*header);
+        }
+        Ok(())
+    }
+
+    /// Puts a page at the end, where it begins at `index`.
+    fn put_page(&mut self, index: usize, page: &Page) {
+        self.set_in_page(index, |shared| match shared {
+            // Memory of headers that were forgotten.
+            Some(shared) => *Arc::make_mut(shared) = *page,
+            None => *shared = Some(Arc::new(*page)),
+        });
+    }
+
     /// Replaces the header at a position; does nothing if there is none.
     pub fn set(&mut self, index: usize, header: EntityHeader) {
         if index >= self.len {
             return;
         }
-        let (directory, number, place) = split(index);
+        let (_, _, place) = split(index);
+        self.set_in_page(index, |page| {
+            let page = page.get_or_insert_with(|| Arc::new([header; HEADERS_IN_PAGE]));
+            Arc::make_mut(page)[place] = header;
+        });
+    }
+
+    /// Changes the page in which a position is, which has one afterwards.
+    fn set_in_page(&mut self, index: usize, change: impl FnOnce(&mut Option<Arc<Page>>)) {
+        let (directory, number, _) = split(index);
         if directory == self.directories.len() {
             self.directories.push(Arc::default());
             self.addresses.push(AtomicPtr::default());
@@ -130,11 +179,12 @@ impl HeaderTable {
             return;
         };
         let own = Arc::make_mut(shared);
-        let page = own.pages[number].get_or_insert_with(|| Arc::new([header; HEADERS_IN_PAGE]));
-        Arc::make_mut(page)[place] = header;
+        change(&mut own.pages[number]);
         // Taken anew whenever something was written, so that they may be read until the next time.
-        let address = Arc::as_ptr(page).cast::<EntityHeader>().cast_mut();
-        own.addresses[number] = AtomicPtr::new(address);
+        if let Some(page) = &own.pages[number] {
+            let address = Arc::as_ptr(page).cast::<EntityHeader>().cast_mut();
+            own.addresses[number] = AtomicPtr::new(address);
+        }
         let address = shared.addresses.as_ptr().cast_mut();
         if let Some(place) = self.addresses.get_mut(directory) {
             *place = AtomicPtr::new(address);
@@ -206,7 +256,7 @@ impl fmt::Debug for HeaderTable {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::abi::{MISSING_ENTITY, missing_entity};
+    use crate::abi::missing_entity;
 
     fn typed(types: impl Iterator<Item = u32>) -> HeaderTable {
         types.map(missing_entity).collect()
@@ -266,6 +316,20 @@ mod tests {
                 );
             }
         }
+    }
+
+    #[test]
+    fn an_error_ends_what_is_added() {
+        let mut table = typed(0..3);
+        let more = |n: u32| (3..n).map(|ty| Ok(missing_entity(ty)));
+        assert_eq!(table.try_extend(more(40).chain([Err("bad")])), Err("bad"));
+        assert_eq!(types(&table), Vec::from_iter(0..32));
+        table.clear();
+        table.push(missing_entity(0));
+        let shared = table.clone();
+        assert_eq!(table.try_extend(more(40)), Ok(()));
+        assert_eq!(types(&table), Vec::from_iter([0].into_iter().chain(3..40)));
+        assert_eq!(types(&shared), [0]);
     }
 
     #[test]

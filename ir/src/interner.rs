@@ -238,17 +238,44 @@ impl Unindexed {
         &self.0
     }
 
-    /// Makes the interner whole. This takes most of the time of reading one.
+    /// Makes the strings findable. This, and the same for uids, takes most of the time of reading an
+    /// interner, and neither needs the other.
     ///
     /// # Errors
-    /// When a string or a uid is there twice.
-    pub fn index(self) -> Result<Interner, Invalid> {
-        let mut interner = self.0;
-        let texts = (0..interner.strings.len()).map(|i| interner.strings.get(i));
-        let hashes: Vec<u64> = texts.map(|text| interner.seed.hash_one(text)).collect();
-        interner.strings.index(&hashes)?;
-        let (seed, strings) = (&interner.seed, &interner.strings);
-        interner.entities.index(seed, strings)?;
-        Ok(interner)
+    /// When a string is there twice.
+    pub fn strings(&self) -> Result<IndexedStrings, Invalid> {
+        let Interner { strings, seed, .. } = &self.0;
+        let texts = (0..strings.len()).map(|i| strings.get(i));
+        let hashes: Vec<u64> = texts.map(|text| seed.hash_one(text)).collect();
+        let mut strings = strings.clone();
+        strings.index(&hashes)?;
+        Ok(IndexedStrings(strings))
+    }
+
+    /// Makes the uids findable.
+    ///
+    /// # Errors
+    /// When a uid is there twice.
+    pub fn uids(&self) -> Result<IndexedUids, Invalid> {
+        let mut entities = self.0.entities.clone();
+        entities.index(&self.0.seed, &self.0.strings)?;
+        Ok(IndexedUids(entities))
+    }
+
+    /// The whole interner, of its own strings and uids.
+    pub fn with(self, strings: IndexedStrings, uids: IndexedUids) -> Interner {
+        Interner {
+            strings: strings.0,
+            entities: uids.0,
+            ..self.0
+        }
     }
 }
+
+/// The strings of an [`Unindexed`] interner.
+#[derive(Debug)]
+pub struct IndexedStrings(Strings);
+
+/// The uids of an [`Unindexed`] interner.
+#[derive(Debug)]
+pub struct IndexedUids(Entities);

@@ -139,6 +139,15 @@ impl Engine {
         Self::builder().load(file)
     }
 
+    /// As [`load`](Self::load), of a file that is trusted: [`EngineBuilder::load_trusted`] with nothing
+    /// said before.
+    ///
+    /// # Errors
+    /// As there.
+    pub fn load_trusted(file: &[u8]) -> Result<Self, SavedError> {
+        Self::builder().load_trusted(file)
+    }
+
     fn source(&self) -> MutexGuard<'_, Source> {
         // A transaction that panicked has undone what it did.
         (self.shared.source)

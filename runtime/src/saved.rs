@@ -8,11 +8,11 @@ mod policies;
 
 use crate::engine::BuildError;
 use crate::snapshot::{EngineSchema, Snapshot};
-use crate::store::{Store, StoreTables, THREADED};
+use crate::store::{SavedCheck as Check, Store, StoreFile, StoreTables, THREADED};
 use cedar_policy::{EntityTypeName, PolicySet};
 use cedarjit_frontend::load::{LoadedPolicies, ParseError, SchemaFormat, load_schema};
 use cedarjit_ir::ids::EntityId;
-use cedarjit_ir::interner::{Interner, Unindexed};
+use cedarjit_ir::interner::{CapacityError, Interner};
 use cedarjit_ir::saved::{Input, Invalid, Output};
 use crc32fast::Hasher;
 use std::io::{self, Write};
@@ -22,15 +22,17 @@ use std::thread;
 const MAGIC: &[u8; 8] = b"cedarjit";
 
 /// The version of the format that is written, and the only one that is read.
-const VERSION: u32 = 1;
+const VERSION: u32 = 2;
 
 /// The parts of a file, in their order.
-const PARTS: [&str; 9] = [
+const PARTS: [&str; 11] = [
     "strings",
     "uids",
     "shapes",
     "values",
     "hierarchy",
+    "ancestors",
+    "parents",
     "entities",
     "tags",
     "policies",
@@ -58,6 +60,9 @@ pub enum SaveError {
         /// The id of the policy or template.
         id: String,
     },
+    /// A table would outgrow its ids.
+    #[error(transparent)]
+    Capacity(#[from] CapacityError),
     /// A value nests so deep that it would not be read again.
     #[error("an attribute or tag cannot be saved: {0}")]
     Values(Invalid),
@@ -156,13 +161,15 @@ pub(crate) fn write(
     let (mut strings, mut uids) = (Output::default(), Output::default());
     interner.save(&mut strings, &mut uids);
     let mut tables = StoreTables::default();
-    store.save(&mut tables);
+    store.save(&mut tables)?;
     let parts = [
         &strings,
         &uids,
         &tables.shapes,
         &tables.values,
         &tables.hierarchy,
+        &tables.ancestors,
+        &tables.parents,
         &tables.entities,
         &tables.tags,
         policies,
@@ -220,7 +227,7 @@ fn sections(file: &[u8]) -> Result<[Input<'_>; PARTS.len()], SavedError> {
 }
 
 /// Reads a file.
-pub(crate) fn read(file: &[u8]) -> Result<Saved, SavedError> {
+pub(crate) fn read(file: &[u8], check: Check) -> Result<Saved, SavedError> {
     let sections = sections(file)?;
     let [
         mut strings,
@@ -228,25 +235,26 @@ pub(crate) fn read(file: &[u8]) -> Result<Saved, SavedError> {
         shapes,
         values,
         hierarchy,
+        ancestors,
+        parents,
         entities,
         tags,
         policies,
         schema,
     ] = sections;
-    let unindexed = Interner::load(&mut strings, &mut uids).map_err(invalid("strings or uids"))?;
-    strings.end().map_err(invalid("strings"))?;
-    uids.end().map_err(invalid("uids"))?;
-    check_types(unindexed.interner()).map_err(invalid("uids"))?;
     let tables = StoreTables {
         shapes,
         values,
         hierarchy,
+        ancestors,
+        parents,
         entities,
         tags,
     };
-    let (interner, store) = index(unindexed, tables);
-    let mut interner = interner.map_err(invalid("strings or uids"))?;
-    let store = store.map_err(invalid("entities"))?;
+    let file = StoreFile::read(tables).map_err(invalid("entities"))?;
+    let (mut interner, store) = load(&mut strings, &mut uids, &file, check)?;
+    strings.end().map_err(invalid("strings"))?;
+    uids.end().map_err(invalid("uids"))?;
     let schema = read_schema(schema)?;
     let (policies, loaded) = policies::load(policies, &mut interner)?;
     Ok(Saved {
@@ -258,24 +266,44 @@ pub(crate) fn read(file: &[u8]) -> Result<Saved, SavedError> {
     })
 }
 
-type Indexed = (Result<Interner, Invalid>, Result<Store, Invalid>);
-
-/// Indexes the interner and reads the entities, at the same time if there are many.
-fn index(unindexed: Unindexed, tables: StoreTables<Input<'_>>) -> Indexed {
-    let names = unindexed.interner().clone();
-    if names.entity_count() < THREADED {
-        return (unindexed.index(), Store::load(tables, &names));
-    }
+/// Loads the interner and the entities. If there are many, uids are indexed, and the hierarchy is read
+/// and checked, by threads of their own.
+fn load(
+    strings: &mut Input<'_>,
+    uids: &mut Input<'_>,
+    file: &StoreFile<'_>,
+    check: Check,
+) -> Result<(Interner, Store), SavedError> {
+    let of_names = || invalid("strings or uids");
+    let of_entities = || invalid("entities");
+    let many = file.count() >= THREADED;
     thread::scope(|scope| {
+        // There may be no thread to be had: then this one does its work.
+        let hierarchy = || (file.tables(), file.check(check));
+        let other = || thread::Builder::new().spawn_scoped(scope, hierarchy);
+        let other = many.then(other).and_then(io::Result::ok);
+        let unindexed = Interner::load(strings, uids).map_err(of_names())?;
+        let names = unindexed.interner().clone();
         let copy = unindexed.clone();
-        let other = thread::Builder::new().spawn_scoped(scope, || copy.index());
-        let store = Store::load(tables, &names);
-        let interner = match other.map(thread::ScopedJoinHandle::join) {
-            Ok(Ok(interner)) => interner,
-            // There was no thread to be had.
-            _ => unindexed.index(),
+        let uids = || thread::Builder::new().spawn_scoped(scope, move || copy.uids());
+        let uids = many.then(uids).and_then(io::Result::ok);
+        check_types(&names).map_err(invalid("uids"))?;
+        let mut store = file.load(&names).map_err(of_entities())?;
+        let strings = unindexed.strings().map_err(of_names())?;
+        file.check(check).map_err(of_entities())?;
+        let (tables, checked) = match other.map(thread::ScopedJoinHandle::join) {
+            Some(Ok(done)) => done,
+            Some(Err(_)) => return Err(of_entities()(Invalid("they could not be checked"))),
+            None => hierarchy(),
         };
-        (interner, store)
+        checked.map_err(of_entities())?;
+        tables.add_to(&mut store);
+        let uids = match uids.map(thread::ScopedJoinHandle::join) {
+            Some(Ok(uids)) => uids,
+            _ => unindexed.uids(),
+        };
+        let uids = uids.map_err(of_names())?;
+        Ok((unindexed.with(strings, uids), store))
     })
 }
 

@@ -43,10 +43,13 @@ use named::NameLists;
 pub use parents::IdList;
 use parents::ParentLists;
 use reader::{Reader, capacity};
-pub(crate) use saved::{StoreTables, THREADED};
+pub(crate) use saved::{Check as SavedCheck, StoreFile, StoreTables};
 pub use tags::TagList;
 use tags::TagTable;
 pub(crate) use update::{StoreEditor, StoreUpdate};
+
+/// Of fewer entities than that, whatever is done with all of them is done by one thread.
+pub(crate) const THREADED: usize = 10_000;
 
 /// Entities could not be taken into a store.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]

@@ -12,6 +12,9 @@ const SLOTS: usize = GROUP - 1;
 /// The groups of the smallest table.
 const LEAST: usize = 2;
 
+/// How many entries, of 8 bytes, are in a part of a table that stays in the nearest cache.
+const IN_CACHE: usize = 1 << 11;
+
 /// Each byte's lowest bit, and its highest.
 const LOW: u64 = u64::from_ne_bytes([0x01; 8]);
 const HIGH: u64 = u64::from_ne_bytes([0x80; 8]);
@@ -140,6 +143,38 @@ fn put(part: &mut Part, entry: u64) -> usize {
     }
 }
 
+/// Sorts entries by where they go, roughly: what is put one after the other goes into a part of the
+/// table that stays in the cache.
+fn by_group(entries: Vec<u64>) -> Vec<u64> {
+    let bits = (entries.len() / IN_CACHE).checked_ilog2().unwrap_or(0);
+    if bits == 0 {
+        return entries;
+    }
+    let part = |entry: &u64| (entry >> (u64::BITS - bits)) as usize;
+    // Where the entries of each part begin, and while they are moved, where the next one goes.
+    let mut next = vec![0_usize; (1 << bits) + 1];
+    for entry in &entries {
+        if let Some(count) = next.get_mut(part(entry) + 1) {
+            *count += 1;
+        }
+    }
+    let mut sum = 0;
+    for start in &mut next {
+        sum += *start;
+        *start = sum;
+    }
+    let mut sorted = vec![0; entries.len()];
+    for entry in entries {
+        if let Some(next) = next.get_mut(part(&entry)) {
+            if let Some(place) = sorted.get_mut(*next) {
+                *place = entry;
+            }
+            *next += 1;
+        }
+    }
+    sorted
+}
+
 impl Index {
     #[inline]
     fn groups(&self) -> &[Group] {
@@ -197,9 +232,8 @@ impl Index {
         }
     }
 
-    /// The table of these ids, in ascending order, each under its hash. O(n) for the `count` ids that
-    /// there are at most. `same` says whether two ids have equal keys; it is asked where hashes
-    /// agree.
+    /// The table of these ids, each under its hash. O(n) for the `count` ids that there are at most.
+    /// `same` says whether two ids have equal keys; it is asked where hashes agree.
     ///
     /// `None` if some have.
     pub(crate) fn of(
@@ -212,11 +246,13 @@ impl Index {
             part: Part::new(room(4 * count / 3)),
             filled: Filled::default(),
         };
-        for (hash, id) in ids.take(count) {
-            if table.find(hash, |other| same(other, id)).is_some() {
+        let entries = ids.take(count).map(|(hash, id)| entry(hash, id));
+        for entry in by_group(entries.collect()) {
+            let id = entry as u32;
+            if table.find(entry, |other| same(other, id)).is_some() {
                 return None;
             }
-            put(&mut table.part, entry(hash, id));
+            put(&mut table.part, entry);
         }
         Some(table)
     }

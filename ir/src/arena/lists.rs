@@ -1,6 +1,7 @@
 //! Lists of 32-bit numbers.
 
 use super::{TableMemory, Words};
+use crate::saved::{Input, Invalid, Output};
 use std::sync::atomic::{AtomicU64, Ordering};
 
 /// Lists of numbers, each found by a key; cheap to clone, and only ever added to.
@@ -77,6 +78,96 @@ impl Lists {
     /// What the lists take.
     pub fn memory(&self) -> TableMemory {
         self.0.memory()
+    }
+
+    /// Writes all lists.
+    pub fn save(&self, out: &mut Output) {
+        for word in self.0.as_slice() {
+            out.word(word.load(Ordering::Relaxed));
+        }
+    }
+}
+
+/// The lists of a file.
+#[derive(Clone, Copy, Debug)]
+pub struct SavedLists<'a>(&'a [[u8; 8]]);
+
+impl<'a> SavedLists<'a> {
+    /// Reads what [`Lists::save`] wrote.
+    ///
+    /// # Errors
+    /// When these are no lists, or too many.
+    pub fn read(mut input: Input<'a>) -> Result<Self, Invalid> {
+        let (words, rest) = input.bytes(input.remaining())?.as_chunks();
+        let few = words.len() <= Lists::MOST_WORDS as usize;
+        match few && rest.is_empty() && words.first() == Some(&[0; 8]) {
+            true => Ok(Self(words)),
+            false => Err(Invalid("the lists of parents are not whole")),
+        }
+    }
+
+    /// How many words all lists take, the empty one included.
+    pub fn words(self) -> usize {
+        self.0.len()
+    }
+
+    /// The table of these lists.
+    pub fn table(self) -> Lists {
+        let words = self.0.iter().map(|word| u64::from_le_bytes(*word));
+        Lists(Words::of(self.0.len(), words))
+    }
+
+    /// The list with this key; `None` if there is none.
+    #[inline]
+    pub fn get(self, key: u32) -> Option<SavedList<'a>> {
+        if key & ALONE != 0 {
+            return Some(SavedList {
+                len: 1,
+                first: key & !ALONE,
+                others: &[],
+                words: 0,
+            });
+        }
+        let (head, others) = self.0.get(key as usize..)?.split_first()?;
+        let [len, first] = halves(*head);
+        let words = len as usize / 2;
+        Some(SavedList {
+            len,
+            first,
+            others: others.get(..words)?,
+            words: words + 1,
+        })
+    }
+}
+
+fn halves(word: [u8; 8]) -> [u32; 2] {
+    let word = u64::from_le_bytes(word);
+    [word as u32, (word >> 32) as u32]
+}
+
+/// A list of a file.
+#[derive(Clone, Copy, Debug)]
+pub struct SavedList<'a> {
+    len: u32,
+    first: u32,
+    others: &'a [[u8; 8]],
+    words: usize,
+}
+
+impl<'a> SavedList<'a> {
+    /// How many words the list takes in the file: none if its key says all.
+    #[inline]
+    pub fn words(self) -> usize {
+        self.words
+    }
+
+    /// The numbers.
+    #[inline]
+    pub fn iter(self) -> impl Iterator<Item = u32> + Clone + 'a {
+        let first = (self.len != 0).then_some(self.first);
+        let others = self.others.iter().flat_map(|word| halves(*word));
+        let others = others.take((self.len as usize).saturating_sub(1));
+        first.into_iter().chain(others)
     }
 }
 
@@ -163,6 +254,18 @@ mod tests {
                 assert_eq!(list.contains(number), numbers.contains(&number));
             }
         }
+        let mut out = Output::default();
+        lists.save(&mut out);
+        let saved = SavedLists::read(Input::new(out.as_bytes())).unwrap();
+        let (table, mut words) = (saved.table(), 1);
+        for (numbers, start) in all.iter().zip(&starts) {
+            let list = saved.get(*start).unwrap();
+            assert_eq!(list.iter().collect::<Vec<_>>(), *numbers);
+            assert_eq!(table.get(*start).iter().collect::<Vec<_>>(), *numbers);
+            words += if numbers.is_empty() { 0 } else { list.words() };
+        }
+        // And those of the last.
+        assert_eq!(words + 2, saved.words());
         assert_eq!(lists.add(&[]), Some(0));
         assert!(lists.get(0).is_empty() && clone.get(9999).is_empty());
     }

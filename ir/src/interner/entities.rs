@@ -2,6 +2,7 @@
 
 use super::strings::{Strings, same_bytes};
 use super::{CapacityError, MAX_IDS, hash_text, next_entity};
+use crate::ahead::{ABREAST, touch};
 use crate::arena::{Index, TableMemory, Words};
 use crate::fault::{Fault, planted};
 use crate::ids::{StrId, TypeId};
@@ -82,10 +83,11 @@ fn unpack(word: u64) -> (usize, StrId, bool) {
     (ty, StrId(word as u32), word & PLAIN != 0)
 }
 
-/// Whether type and id stand in the uid's text as they are.
-fn is_plain(ty: &str, eid: &str) -> bool {
-    let plain = |b: u8| (b' '..=b'~').contains(&b) && !matches!(b, b'"' | b'\'' | b'\\');
-    ty.bytes().all(plain) && eid.bytes().all(plain)
+/// Whether a type or an id stands in a uid's text as it is.
+fn is_plain(text: &str) -> bool {
+    let plain = |b: u8| (b' '..=b'~').contains(&b) & !matches!(b, b'"' | b'\'' | b'\\');
+    // All bytes, since most texts are plain, and then without a branch for each.
+    text.bytes().fold(true, |all, b| all & plain(b))
 }
 
 /// The hash of a uid's text, as it is written if nothing in it needs an escape.
@@ -193,7 +195,7 @@ impl Entities {
     ) -> Result<usize, CapacityError> {
         let new = next_entity(self.len())?;
         let name = strings.get(ty.index());
-        let plain = is_plain(name, strings.get(eid.index()));
+        let plain = is_plain(name) && is_plain(strings.get(eid.index()));
         let plain = if plain { PLAIN } else { 0 };
         let number = match self.types.number(ty) {
             Some(number) => number,
@@ -227,8 +229,14 @@ impl Entities {
         }
         let words = input.words(count)?;
         let known = |id: u64| id < strings.len() as u64;
+        // Found out in the order of the texts, which is not that of the uids.
+        let plain = (0..strings.len()).map(|i| is_plain(strings.get(i)));
+        let plain: Vec<bool> = plain.collect();
         let mut valid = true;
         let mut types = Types::default();
+        // The type of the uid before, which is most often that of the next: its id, and what uids of
+        // it begin with.
+        let mut last = (u64::MAX, 0);
         let uids = words.iter().map(|word| {
             let word = u64::from_le_bytes(*word);
             let (ty, eid) = (word >> 32, word as u32);
@@ -236,11 +244,15 @@ impl Entities {
                 valid = false;
                 return 0;
             }
-            let (ty, name) = (TypeId(ty as u32), strings.get(ty as usize));
-            let number = types.number(ty).unwrap_or_else(|| types.add(ty, name));
-            let plain = is_plain(name, strings.get(eid as usize));
-            let plain = if plain { PLAIN } else { 0 };
-            plain | u64::from(number) << 32 | u64::from(eid)
+            if last.0 != ty {
+                let (id, name) = (TypeId(ty as u32), strings.get(ty as usize));
+                let number = types.number(id).unwrap_or_else(|| types.add(id, name));
+                let plain = if is_plain(name) { PLAIN } else { 0 };
+                last = (ty, plain | u64::from(number) << 32);
+            }
+            let plain = plain.get(eid as usize).copied().unwrap_or_default();
+            let begin = if plain { last.1 } else { last.1 & !PLAIN };
+            begin | u64::from(eid)
         });
         let uids = Words::of(count, uids);
         match valid {
@@ -256,10 +268,21 @@ impl Entities {
     /// Indexes uids that were read.
     pub(super) fn index(&mut self, seed: &RandomState, strings: &Strings) -> Result<(), Invalid> {
         let mut text = String::new();
+        // What the text begins with: most uids have the type of the one before.
+        let mut prefix = "";
         let hashes = (0..self.len()).filter_map(|i| {
+            if i % ABREAST == 0 {
+                let next = (i..i + ABREAST).filter_map(|i| self.parts(i));
+                let next = next.map(|(_, eid)| strings.bytes(eid.index()));
+                touch(next.filter_map(|text| text.first().copied()));
+            }
             let (ty, eid) = self.parts(i)?;
-            text.clear();
-            text.push_str(&ty.prefix);
+            if !std::ptr::eq(prefix, &*ty.prefix) {
+                prefix = &ty.prefix;
+                text.clear();
+                text.push_str(prefix);
+            }
+            text.truncate(prefix.len());
             text.push_str(strings.get(eid.index()));
             text.push('"');
             Some((hash_text(seed, text.as_bytes()), i as u32))

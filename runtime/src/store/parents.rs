@@ -11,6 +11,12 @@ use cedarjit_ir::interner::CapacityError;
 #[derive(Clone, Debug, Default)]
 pub(super) struct ParentLists(Lists);
 
+impl From<Lists> for ParentLists {
+    fn from(lists: Lists) -> Self {
+        Self(lists)
+    }
+}
+
 impl ParentLists {
     /// Stores one entity's parents, which are sorted in place; gives the header's field for them.
     pub(super) fn add(&mut self, parents: &mut [u32]) -> Result<u32, CapacityError> {

@@ -1,8 +1,8 @@
 //! The entities of a store as bytes.
 //!
 //! Entities with the same parents and ancestors share a *row* of the hierarchy, which is checked
-//! once: that its ancestors are its parents and theirs, and nothing else. Bloom words, buckets and
-//! what the scope index needs are made anew.
+//! once: that its ancestors are its parents and theirs, and nothing else. What the scope index needs is
+//! made anew.
 
 mod hierarchy;
 
@@ -14,20 +14,20 @@ use cedarjit_ir::fault::{Fault, planted};
 use cedarjit_ir::headers::HeaderTable;
 use cedarjit_ir::heap::{Heap, HeapRef, Objects};
 use cedarjit_ir::ids::{EntityId, StrId};
-use cedarjit_ir::interner::Interner;
+use cedarjit_ir::interner::{CapacityError, Interner};
 use cedarjit_ir::saved::{Input, Invalid, Output};
 use cedarjit_ir::shape::{EMPTY_SHAPE, ShapeTable};
 use cedarjit_ir::value::{Tag, Value};
-use foldhash::fast::RandomState;
-use hashbrown::HashMap;
-use hierarchy::Hierarchy;
-use std::thread;
+use hierarchy::{Hierarchy, Rows, Tables};
 
-/// In place of how many parents there are: all ancestors are.
-const ALL: u32 = u32::MAX;
-
-/// Of a file with fewer entities, all is read by one thread.
-pub(crate) const THREADED: usize = 10_000;
+/// What of a file is checked.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Check {
+    /// Everything that an engine takes for granted.
+    All,
+    /// What code reads without looking twice, and whatever else takes little time.
+    Trusted,
+}
 
 /// The parts of a store.
 #[derive(Debug, Default)]
@@ -35,43 +35,30 @@ pub(crate) struct StoreTables<T> {
     pub(crate) shapes: T,
     pub(crate) values: T,
     pub(crate) hierarchy: T,
+    pub(crate) ancestors: T,
+    pub(crate) parents: T,
     pub(crate) entities: T,
     pub(crate) tags: T,
 }
 
 impl Store {
     /// Writes everything but what follows from it.
-    pub(crate) fn save(&self, out: &mut StoreTables<Output>) {
+    ///
+    /// # Errors
+    /// When a table would outgrow its ids, which that of the store did not.
+    pub(crate) fn save(&self, out: &mut StoreTables<Output>) -> Result<(), CapacityError> {
         self.shapes.save(&mut out.shapes);
         self.heap().save(&mut out.values);
-        let mut rows: HashMap<Vec<u32>, u32, RandomState> = HashMap::default();
-        let mut numbers = Output::default();
-        let mut count = 0;
+        let mut rows = Rows::default();
         out.entities.count(self.headers().len());
         for (id, header) in (0..).map(EntityId).zip(self.headers().iter()) {
             if header.attrs == 0 {
                 (0..3).for_each(|_| out.entities.number(0));
                 continue;
             }
-            let (ancestors, parents) = (self.ancestors_of(id).sorted(), self.parents_of(id));
-            let all = parents.len() == ancestors.len();
-            let mut row = vec![header.search.0, ancestors.len() as u32];
-            row.push(if all { ALL } else { parents.len() as u32 });
-            row.extend(ancestors.iter().map(|id| id.0));
-            if !all {
-                row.extend(parents.iter().map(|id| id.0));
-            }
-            let number = match ancestors.is_empty() {
-                true => 0,
-                false => *rows.entry(row).or_insert_with_key(|row| {
-                    row.iter().for_each(|number| numbers.number(*number));
-                    count += 1;
-                    count
-                }),
-            };
             let tags = self.tags(id);
             out.entities.number(header.attrs);
-            out.entities.number(number);
+            out.entities.number(rows.number(self, id)?);
             out.entities.number(tags.len() as u32);
             for (key, value) in tags.iter() {
                 out.tags
@@ -79,57 +66,81 @@ impl Store {
                 out.tags.word(value.word);
             }
         }
-        out.hierarchy.count(count as usize);
-        out.hierarchy.bytes(numbers.as_bytes());
+        rows.save(&mut out.hierarchy, &mut out.ancestors, &mut out.parents);
+        Ok(())
     }
+}
 
-    /// Reads what [`save`](Self::save) wrote, for the entities of `interner`.
-    pub(crate) fn load(
-        input: StoreTables<Input<'_>>,
-        interner: &Interner,
-    ) -> Result<Self, Invalid> {
+/// The tables of a file, not yet looked into.
+pub(crate) struct StoreFile<'a> {
+    shapes: Input<'a>,
+    values: Input<'a>,
+    hierarchy: Hierarchy<'a>,
+    entities: Entities<'a>,
+    tags: Input<'a>,
+}
+
+impl<'a> StoreFile<'a> {
+    /// Reads what [`Store::save`] wrote.
+    pub(crate) fn read(input: StoreTables<Input<'a>>) -> Result<Self, Invalid> {
         let StoreTables {
-            mut shapes,
-            mut values,
+            shapes,
+            values,
             hierarchy,
+            ancestors,
+            parents,
             mut entities,
             tags,
         } = input;
         let count = entities.count(12)?;
-        if count != interner.entity_count() {
+        let rows = entities.bytes(count.saturating_mul(12))?;
+        entities.end()?;
+        Ok(Self {
+            shapes,
+            values,
+            hierarchy: Hierarchy::read(hierarchy, ancestors, parents)?,
+            entities: Entities(rows.as_chunks().0),
+            tags,
+        })
+    }
+
+    /// How many entities there are, existing or not.
+    pub(crate) fn count(&self) -> usize {
+        self.entities.0.len()
+    }
+
+    /// Checks who is in whom, or what other threads that call this leave of it. The store must not be
+    /// used unless all of them found it right.
+    pub(crate) fn check(&self, check: Check) -> Result<(), Invalid> {
+        self.hierarchy.check(&self.entities, check)
+    }
+
+    /// Who is in whom, to be added to the store.
+    pub(crate) fn tables(&self) -> Tables {
+        self.hierarchy.tables()
+    }
+
+    /// The store, for the entities of `interner`: it has to get its [tables](Self::tables), and these
+    /// to be [checked](Self::check).
+    pub(crate) fn load(&self, interner: &Interner) -> Result<Store, Invalid> {
+        if self.count() != interner.entity_count() {
             return Err(Invalid("there are not as many entities as uids"));
         }
+        let (mut shapes, mut values) = (self.shapes, self.values);
         let table = ShapeTable::load(&mut shapes, interner.str_count())?;
         shapes.end()?;
         let mut heap = Heap::load(&mut values)?;
         values.end()?;
-        let objects = heap.check(&table, interner.str_count(), count)?;
-        let mut store = Self::empty(&Interner::new());
+        let objects = heap.check(&table, interner.str_count(), self.count())?;
+        let mut store = Store::empty(&Interner::new());
         store.identity = interner.identity();
-        let rows = entities.bytes(count.saturating_mul(12))?;
-        entities.end()?;
-        let entities = Entities(rows.as_chunks().0);
-        let hierarchy = Hierarchy::read(hierarchy, count)?;
-        let starts = thread::scope(|scope| {
-            let check = || hierarchy.check(&entities);
-            let other = (count >= THREADED)
-                .then(|| thread::Builder::new().spawn_scoped(scope, check).ok())
-                .flatten();
-            let rows = hierarchy.add_to(&mut store)?;
-            let mut reader = Reader {
-                store: &mut store,
-                interner,
-                objects: &objects,
-                entities: &entities,
-            };
-            reader.headers(&rows, tags)?;
-            match other.map(thread::ScopedJoinHandle::join) {
-                Some(Ok(checked)) => checked?,
-                // There was no thread to be had, or none was wanted.
-                _ => check()?,
-            }
-            Ok(objects.into_starts())
-        })?;
+        let reader = Reader {
+            interner,
+            objects: &objects,
+            hierarchy: &self.hierarchy,
+        };
+        reader.headers(&self.entities, self.tags, &mut store)?;
+        let starts = objects.into_starts();
         heap.index(&starts)?;
         store.shapes = table;
         store.empty_record = (heap.record(&[], EMPTY_SHAPE, &[]))
@@ -144,6 +155,7 @@ struct Entities<'a>(&'a [[u8; 12]]);
 
 /// What is written of an entity: its record, 0 if it does not exist, its row of the hierarchy, and
 /// how many tags it has.
+#[inline]
 fn fields(entity: &[u8; 12]) -> [u32; 3] {
     let mut fields = [0; 3];
     for (field, bytes) in fields.iter_mut().zip(entity.as_chunks().0) {
@@ -153,61 +165,77 @@ fn fields(entity: &[u8; 12]) -> [u32; 3] {
 }
 
 impl Entities<'_> {
-    fn row(&self, entity: u32) -> usize {
+    #[inline]
+    fn row(&self, entity: u32) -> u32 {
         let entity = self.0.get(entity as usize);
-        entity.map_or(0, |entity| fields(entity)[1] as usize)
+        entity.map_or(0, |entity| fields(entity)[1])
     }
 }
 
 struct Reader<'a> {
-    store: &'a mut Store,
     interner: &'a Interner,
     objects: &'a Objects<'a>,
-    entities: &'a Entities<'a>,
+    hierarchy: &'a Hierarchy<'a>,
 }
 
 impl Reader<'_> {
     /// The headers of all entities, and their tags.
-    fn headers(&mut self, rows: &[EntityHeader], mut tags: Input<'_>) -> Result<(), Invalid> {
+    fn headers(
+        &self,
+        entities: &Entities<'_>,
+        mut tags: Input<'_>,
+        store: &mut Store,
+    ) -> Result<(), Invalid> {
         let mut headers = HeaderTable::new();
         // Of entities without tags.
         let mut words = vec![0];
         let mut existing = 0;
-        for (id, entity) in (0_u32..).map(EntityId).zip(self.entities.0) {
-            let ty = self.interner.entity(id).map_or(0, |(ty, _)| ty.0);
-            let [attrs, row, count] = fields(entity);
-            if attrs == 0 {
-                if row != 0 || count != 0 {
-                    return Err(Invalid("an entity that does not exist has parents or tags"));
-                }
-                headers.push(missing_entity(ty));
-                continue;
-            }
-            let row = rows.get(row as usize);
-            let row = row.ok_or(Invalid("an entity has no row of the hierarchy"))?;
-            let record = HeapRef(attrs);
-            if !self.objects.is_record(record) {
-                return Err(Invalid("the attributes of an entity are no record"));
-            }
-            let shape = self.objects.shape(record);
-            if planted(Fault::SavedEmptyMissing) && shape == EMPTY_SHAPE {
-                headers.push(missing_entity(ty));
-                continue;
-            }
-            existing += 1;
-            headers.push(EntityHeader {
-                attrs,
-                shape: shape.0,
-                ty,
-                tags: self.tags(count, &mut tags, &mut words)?,
-                ..*row
-            });
-        }
+        let all = (0_u32..).map(EntityId).zip(entities.0);
+        headers.try_extend(all.map(|(id, entity)| {
+            let header = self.header(id, fields(entity), &mut tags, &mut words)?;
+            existing += usize::from(header.attrs != 0);
+            Ok(header)
+        }))?;
         tags.end()?;
-        self.store.existing = existing;
-        self.store.memory_mut().headers = headers;
-        self.store.tags = TagTable(Words::of(words.len(), words));
+        store.existing = existing;
+        store.memory_mut().headers = headers;
+        store.tags = TagTable(Words::of(words.len(), words));
         Ok(())
+    }
+
+    /// The header of an entity, whose tags are the next, and are added to `words`.
+    #[inline]
+    fn header(
+        &self,
+        id: EntityId,
+        [attrs, row, count]: [u32; 3],
+        tags: &mut Input<'_>,
+        words: &mut Vec<u64>,
+    ) -> Result<EntityHeader, Invalid> {
+        let ty = self.interner.entity(id).map_or(0, |(ty, _)| ty.0);
+        if attrs == 0 {
+            return match row != 0 || count != 0 {
+                true => Err(Invalid("an entity that does not exist has parents or tags")),
+                false => Ok(missing_entity(ty)),
+            };
+        }
+        let row = self.hierarchy.header(row);
+        let row = row.ok_or(Invalid("an entity has no row of the hierarchy"))?;
+        let record = HeapRef(attrs);
+        if !self.objects.is_record(record) {
+            return Err(Invalid("the attributes of an entity are no record"));
+        }
+        let shape = self.objects.shape(record);
+        if planted(Fault::SavedEmptyMissing) && shape == EMPTY_SHAPE {
+            return Ok(missing_entity(ty));
+        }
+        Ok(EntityHeader {
+            attrs,
+            shape: shape.0,
+            ty,
+            tags: self.tags(count, tags, words)?,
+            ..row
+        })
     }
 
     /// Adds the tags of an entity to all others'; gives where.

@@ -54,8 +54,12 @@ pub(super) fn portable(world: &World) -> Result<Ready, EngineError> {
 pub(super) fn saved(original: &Engine) -> Result<Ready, EngineError> {
     let mut file = Vec::new();
     original.save(&mut file).map_err(EngineError::load)?;
-    let engine = Engine::load(&file).map_err(EngineError::load)?;
-    Ok(Ready::new(engine))
+    // One way in one world, the other in another.
+    let engine = match file.len() % 2 {
+        0 => Engine::load(&file),
+        _ => Engine::load_trusted(&file),
+    };
+    Ok(Ready::new(engine.map_err(EngineError::load)?))
 }
 
 /// An engine and its state.
