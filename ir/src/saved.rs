@@ -25,6 +25,12 @@ impl Output {
         self.0.extend_from_slice(&word.to_le_bytes());
     }
 
+    /// Writes 64-bit numbers, in memory that is taken for all of them at once.
+    pub fn words(&mut self, words: impl ExactSizeIterator<Item = u64>) {
+        self.0.reserve(words.len().saturating_mul(8));
+        words.for_each(|word| self.word(word));
+    }
+
     /// Writes how many entries follow.
     pub fn count(&mut self, count: usize) {
         self.word(count as u64);

@@ -82,9 +82,8 @@ impl Lists {
 
     /// Writes all lists.
     pub fn save(&self, out: &mut Output) {
-        for word in self.0.as_slice() {
-            out.word(word.load(Ordering::Relaxed));
-        }
+        let words = self.0.as_slice().iter();
+        out.words(words.map(|word| word.load(Ordering::Relaxed)));
     }
 }
 

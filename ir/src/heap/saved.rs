@@ -37,9 +37,7 @@ impl Heap {
     /// Writes all objects: how many words they take, and these.
     pub fn save(&self, out: &mut Output) {
         out.count(self.word_count());
-        for word in self.words() {
-            out.word(load(word));
-        }
+        out.words(self.words().iter().map(load));
     }
 
     /// Reads what [`save`](Self::save) wrote, for the engine's heap. It has to be
