@@ -99,16 +99,7 @@ pub(crate) fn conforms_one(
     facts: &SchemaFacts,
     id: EntityId,
 ) -> bool {
-    let check = Check { store, interner };
-    let header = store.header(id);
-    if header.attrs == 0 {
-        return true;
-    }
-    let name = interner.str(TypeId(header.ty).name());
-    let Some(ty) = facts.entity_type(name) else {
-        return true;
-    };
-    check.record(HeapRef(header.attrs), &ty.attrs) && check.tags(id, ty.tags.as_ref())
+    conforms_as(store, interner, facts, &mut Claims::default(), id)
 }
 
 struct Check<'a> {
