@@ -245,10 +245,8 @@ impl Unindexed {
     /// When a string is there twice.
     pub fn strings(&self) -> Result<IndexedStrings, Invalid> {
         let Interner { strings, seed, .. } = &self.0;
-        let texts = (0..strings.len()).map(|i| strings.get(i));
-        let hashes: Vec<u64> = texts.map(|text| seed.hash_one(text)).collect();
         let mut strings = strings.clone();
-        strings.index(&hashes)?;
+        strings.index(seed)?;
         Ok(IndexedStrings(strings))
     }
 

@@ -12,8 +12,11 @@ const SLOTS: usize = GROUP - 1;
 /// The groups of the smallest table.
 const LEAST: usize = 2;
 
-/// How many entries, of 8 bytes, are in a part of a table that stays in the nearest cache.
-const IN_CACHE: usize = 1 << 11;
+/// How many entries are put into a large table at once.
+const AT_ONCE: usize = 1 << 16;
+
+/// Entries that are put at once are sorted by so many bits.
+const PART_BITS: u32 = 11;
 
 /// Each byte's lowest bit, and its highest.
 const LOW: u64 = u64::from_ne_bytes([0x01; 8]);
@@ -143,36 +146,30 @@ fn put(part: &mut Part, entry: u64) -> usize {
     }
 }
 
-/// Sorts entries by where they go, roughly: what is put one after the other goes into a part of the
-/// table that stays in the cache.
-fn by_group(entries: Vec<u64>) -> Vec<u64> {
-    let bits = (entries.len() / IN_CACHE).checked_ilog2().unwrap_or(0);
-    if bits == 0 {
-        return entries;
-    }
-    let part = |entry: &u64| (entry >> (u64::BITS - bits)) as usize;
+/// Sorts entries by where they go, roughly, so that they are put there from one end of the table to the
+/// other.
+fn sort_by_group(entries: &[u64], sorted: &mut Vec<u64>) {
+    const PARTS: usize = 1 << PART_BITS;
+    let part = |entry: &u64| (entry >> (u64::BITS - PART_BITS)) as usize;
     // Where the entries of each part begin, and while they are moved, where the next one goes.
-    let mut next = vec![0_usize; (1 << bits) + 1];
-    for entry in &entries {
-        if let Some(count) = next.get_mut(part(entry) + 1) {
-            *count += 1;
-        }
+    let mut next = [0_usize; PARTS + 1];
+    for entry in entries {
+        next[part(entry) + 1] += 1;
     }
     let mut sum = 0;
     for start in &mut next {
         sum += *start;
         *start = sum;
     }
-    let mut sorted = vec![0; entries.len()];
+    sorted.clear();
+    sorted.resize(entries.len(), 0);
     for entry in entries {
-        if let Some(next) = next.get_mut(part(&entry)) {
-            if let Some(place) = sorted.get_mut(*next) {
-                *place = entry;
-            }
-            *next += 1;
+        let next = &mut next[part(entry)];
+        if let Some(place) = sorted.get_mut(*next) {
+            *place = *entry;
         }
+        *next += 1;
     }
-    sorted
 }
 
 impl Index {
@@ -246,13 +243,21 @@ impl Index {
             part: Part::new(room(4 * count / 3)),
             filled: Filled::default(),
         };
-        let entries = ids.take(count).map(|(hash, id)| entry(hash, id));
-        for entry in by_group(entries.collect()) {
-            let id = entry as u32;
-            if table.find(entry, |other| same(other, id)).is_some() {
-                return None;
+        let mut ids = ids.take(count).map(|(hash, id)| entry(hash, id));
+        let mut sorted = Vec::new();
+        loop {
+            let entries: Vec<u64> = ids.by_ref().take(AT_ONCE).collect();
+            if entries.is_empty() {
+                break;
             }
-            put(&mut table.part, entry);
+            sort_by_group(&entries, &mut sorted);
+            for entry in &sorted {
+                let id = *entry as u32;
+                if table.find(*entry, |other| same(other, id)).is_some() {
+                    return None;
+                }
+                put(&mut table.part, *entry);
+            }
         }
         Some(table)
     }

@@ -3,6 +3,8 @@
 use super::{CapacityError, MAX_IDS};
 use crate::arena::{Index, TableMemory, Words};
 use crate::saved::{Input, Invalid, NOT_UTF8, Output};
+use foldhash::quality::RandomState;
+use std::hash::BuildHasher;
 use std::sync::Arc;
 
 /// A chunk begins when the one before would grow beyond this.
@@ -211,9 +213,9 @@ impl Strings {
         })
     }
 
-    /// Indexes strings that were read, under these hashes.
-    pub(super) fn index(&mut self, hashes: &[u64]) -> Result<(), Invalid> {
-        let ids = (0..).zip(hashes).map(|(id, hash)| (*hash, id));
+    /// Indexes strings that were read.
+    pub(super) fn index(&mut self, seed: &RandomState) -> Result<(), Invalid> {
+        let ids = (0..self.len()).map(|id| (seed.hash_one(self.get(id)), id as u32));
         let same = |a: u32, b: u32| self.bytes(a as usize) == self.bytes(b as usize);
         let index = Index::of(self.len(), ids, same);
         self.index = index.ok_or(Invalid("a string is there twice"))?;
