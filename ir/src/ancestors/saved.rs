@@ -5,13 +5,11 @@ use crate::abi::{BUCKET_BYTES, BUCKET_IDS, BucketSearch, NO_ANCESTOR, bloom_bit}
 use crate::arena::Words;
 use crate::ids::EntityId;
 use crate::saved::{Input, Invalid, Output};
-use std::sync::atomic::Ordering;
 
 impl Ancestors {
     /// Writes all buckets.
     pub fn save(&self, out: &mut Output) {
-        let words = self.0.as_slice().iter();
-        out.words(words.map(|word| word.load(Ordering::Relaxed)));
+        self.0.save(out);
     }
 }
 
@@ -35,13 +33,8 @@ impl<'a> SavedBuckets<'a> {
     }
 
     /// How many there are: at least one, and no more than 32 bits can say.
-    pub fn len(self) -> usize {
+    pub fn count(self) -> usize {
         self.0.len()
-    }
-
-    /// Whether there are none, which cannot be.
-    pub fn is_empty(self) -> bool {
-        self.0.is_empty()
     }
 
     /// The table of these buckets.
@@ -306,7 +299,7 @@ mod tests {
         Ancestors::default().save(&mut out);
         let bytes = out.as_bytes();
         let saved = SavedBuckets::read(Input::new(bytes)).unwrap();
-        assert_eq!((saved.len(), saved.is_empty()), (1, false));
+        assert_eq!(saved.count(), 1);
         assert!(saved.of(0, BucketSearch::ONE).is_some());
         assert!(saved.of(1, BucketSearch::ONE).is_none());
         assert!(saved.of(0, BucketSearch::new(1, 3)).is_none());

@@ -82,8 +82,7 @@ impl Lists {
 
     /// Writes all lists.
     pub fn save(&self, out: &mut Output) {
-        let words = self.0.as_slice().iter();
-        out.words(words.map(|word| word.load(Ordering::Relaxed)));
+        self.0.save(out);
     }
 }
 

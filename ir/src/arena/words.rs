@@ -1,6 +1,7 @@
 //! An array of words.
 
 use super::{Part, TableMemory};
+use crate::saved::Output;
 use std::sync::atomic::{AtomicPtr, AtomicU64, Ordering};
 
 /// The room that the first word makes.
@@ -131,6 +132,12 @@ impl Words {
         }
         part.len = len;
         part.into()
+    }
+
+    /// Writes all words.
+    pub(crate) fn save(&self, out: &mut Output) {
+        let words = self.as_slice().iter();
+        out.words(words.map(|word| word.load(Ordering::Relaxed)));
     }
 
     /// What the array takes.

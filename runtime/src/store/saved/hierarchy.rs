@@ -134,7 +134,7 @@ impl<'a> Hierarchy<'a> {
             bucket += search.buckets();
             list += words;
         }
-        match (bucket, list) == (buckets.len(), parents.words()) && rest.is_empty() {
+        match (bucket, list) == (buckets.count(), parents.words()) && rest.is_empty() {
             true => Ok(Self {
                 rows,
                 buckets,
