@@ -147,6 +147,10 @@ faults! {
         /// `has` on what has no attributes fails.
         HasWithoutAttributes,
     }
+    "jit/src/emit/lookup.rs" {
+        /// Where many are decided at a time, whoever is in two attributes of one name is in either.
+        LookupByAttribute,
+    }
     "jit/src/emit/batch.rs" {
         /// Where many are decided at a time, a policy that fails counts as satisfied.
         BatchFailureSatisfies,
@@ -338,6 +342,10 @@ faults! {
     "runtime/src/query/allowed.rs" {
         /// A query leaves out the first entity that is allowed of each block but the first.
         QueryLosesFirst,
+    }
+    "runtime/src/query/lookup.rs" {
+        /// Where many are decided at a time, an entity is not in itself.
+        LookupWithoutSelf,
     }
     "runtime/src/query/decide.rs" {
         /// Where many are decided at a time, policies posted under the varying entity do not count.

@@ -13,11 +13,11 @@ mod session;
 mod unit;
 
 pub use emit::{
-    Attribute, BatchSource, Facts, FusedPolicy, MAX_FUSED, MAX_NODES, MAX_STACK_BYTES,
-    RecordSymbol, Subject, Symbols, Values,
+    Attribute, BatchSource, Facts, FusedPolicy, Lookup, MAX_FUSED, MAX_NODES, MAX_STACK_BYTES,
+    Origin, Path, RecordSymbol, Subject, Symbols, Values,
 };
 pub use host::Host;
-pub use prepared::{About, Answer, LocalParts, PreparedFrame, RequestParts, StoreMemory};
+pub use prepared::{About, Answer, BitSets, LocalParts, PreparedFrame, RequestParts, StoreMemory};
 pub use session::{FusedOutcomes, Session};
 #[cfg(feature = "other-targets")]
 pub use unit::OtherTarget;

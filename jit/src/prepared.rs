@@ -8,7 +8,6 @@ use crate::emit::answer;
 use crate::session::FusedOutcomes;
 use crate::unit::{BatchFunction, FusedFunction};
 use cedarjit_ir::abi::{EntityHeader, Frame, FrameRest, ValuePair};
-use cedarjit_ir::ahead::touch;
 use cedarjit_ir::ancestors::Ancestors;
 use cedarjit_ir::expr::Var;
 use cedarjit_ir::headers::HeaderTable;
@@ -102,6 +101,17 @@ impl Answer {
     pub fn is_other_kind(self) -> bool {
         self.0 & answer::OTHER_KIND != 0
     }
+}
+
+/// Sets of entities that code for many looks into.
+#[derive(Clone, Copy, Debug)]
+pub struct BitSets<'a> {
+    /// A bit for each entity by id: the one that stays, if the store has an id for it, and its
+    /// ancestors.
+    pub members: &'a [u64],
+    /// For each 64 entities by id one word of each [`Lookup`](crate::Lookup) of the code, in their
+    /// order: a bit says whether the answer is yes. Empty for code that looks nothing up.
+    pub lookups: &'a [u64],
 }
 
 /// A request's part of a frame.
@@ -401,30 +411,34 @@ impl PreparedFrame {
     /// Evaluates policies for many entities in place of the principal or the resource.
     ///
     /// What the code relies on must hold for the store, for the other one of the two and for the
-    /// action. `members` is a bit set by entity id: the other one, if the store has an id for it,
-    /// and its ancestors. `answers` gets an answer for each id. All answers together; `None` if the
-    /// frame is not prepared, or an id or the bit set does not fit the store: then nothing is
-    /// evaluated. O(n).
+    /// action. `sets` must be right for them. `answers` gets an answer for each id. All answers
+    /// together; `None` if the frame is not prepared, or an id or a bit set does not fit the store:
+    /// then nothing is evaluated. O(n).
     pub fn run_batch(
         &self,
         function: &BatchFunction,
         ids: &[EntityId],
-        members: &[u64],
+        sets: BitSets<'_>,
         answers: &mut [Answer],
     ) -> Option<Answer> {
         let headers = self.memory.store.headers.len();
-        let highest = ids.iter().map(|id| id.index()).max();
+        let words = headers.div_ceil(u64::BITS as usize);
+        // Without a branch, so that several are compared at a time.
+        let highest = ids.iter().fold(0, |highest, id| id.0.max(highest));
         if self.frame.principal_header.is_null()
-            || highest.is_some_and(|id| id >= headers)
-            || members.len() < headers.div_ceil(u64::BITS as usize)
+            || EntityId(highest).index() >= headers
+            || sets.members.len() < words
+            || sets.lookups.len() < words * function.looked_up()
             || answers.len() != ids.len()
         {
             return None;
         }
         let code = function.entry();
         let mut all = 0;
+        let mut next = ids.chunks(ABREAST);
+        next.by_ref().take(1).for_each(|ids| self.read_ahead(ids));
         for (ids, answers) in ids.chunks(ABREAST).zip(answers.chunks_mut(ABREAST)) {
-            self.read_ahead(ids);
+            next.by_ref().take(1).for_each(|ids| self.read_ahead(ids));
             // SAFETY: `code` is the entry of a function that this crate compiled with exactly this
             // signature, and its memory lives as long as `function`. It calls no builtin and writes
             // nothing but one byte of `answers` for each id, so a frame behind a shared borrow may
@@ -433,22 +447,24 @@ impl PreparedFrame {
             // store's table, and the code reads the entity's attributes only after it has seen in
             // the header that the entity is of the kind that its facts are about. The bit set has a
             // bit for every header, hence for every entity that a stored attribute names, and only
-            // those are looked up in it. The frame's pointers are valid as in `run`.
+            // those are looked up in it; so have the other bit sets, and only `ids` are looked up in
+            // them. The frame's pointers are valid as in `run`.
             all |= unsafe {
                 code(
                     (&raw const self.frame).cast_mut(),
                     ids.as_ptr().cast::<u32>(),
                     answers.as_mut_ptr().cast::<u8>(),
                     ids.len() as u64,
-                    members.as_ptr(),
+                    sets.members.as_ptr(),
+                    sets.lookups.as_ptr(),
                 )
             };
         }
         Some(Answer(all as u8))
     }
 
-    /// Reads the headers of entities that code is about to ask about, so that it waits for memory
-    /// once and not for each. Those that are next to one another the processor reads ahead itself.
+    /// Asks for the headers of entities that code will soon be run for, so that it does not wait for
+    /// each. Those that are next to one another the processor reads ahead itself.
     fn read_ahead(&self, ids: &[EntityId]) {
         let near = |(first, last): (&EntityId, &EntityId)| {
             first.0.abs_diff(last.0) as usize <= 2 * ABREAST
@@ -458,6 +474,19 @@ impl PreparedFrame {
         }
         let headers = &self.memory.store.headers;
         let headers = ids.iter().filter_map(|id| headers.get(id.index()));
-        touch(headers.map(|header| header.attrs));
+        headers.for_each(prefetch);
     }
+}
+
+/// Asks for the cache line in which a header starts, without waiting for it.
+#[inline]
+fn prefetch(header: &EntityHeader) {
+    #[cfg(target_arch = "x86_64")]
+    // SAFETY: nothing is read that the program could see, and no address is wrong.
+    unsafe {
+        use std::arch::x86_64::{_MM_HINT_T0, _mm_prefetch};
+        _mm_prefetch::<_MM_HINT_T0>(ptr::from_ref(header).cast());
+    }
+    #[cfg(not(target_arch = "x86_64"))]
+    std::hint::black_box(header.attrs);
 }

@@ -6,8 +6,8 @@
 #![allow(unsafe_code)]
 
 use crate::emit::{
-    BatchSource, Facts, FusedCode, FusedPolicy, Symbols, Target, batch_signature, check_size, emit,
-    emit_batch, emit_fused, fused_signature, has_vectors, signature,
+    BatchSource, Facts, FusedCode, FusedPolicy, Lookup, Symbols, Target, batch_signature,
+    check_size, emit, emit_batch, emit_fused, fused_signature, has_vectors, signature,
 };
 use cedarjit_ir::abi::Frame;
 use cedarjit_ir::expr::{Body, Var};
@@ -28,9 +28,10 @@ pub(crate) type Entry = unsafe extern "C" fn(*mut Frame, *const u64) -> u32;
 /// The type of fused code: `(frame, failed policies) -> satisfied policies`.
 pub(crate) type FusedEntry = unsafe extern "C" fn(*mut Frame, *mut u64) -> u64;
 
-/// The type of code for many entities: `(frame, ids, answers, count, members) -> all answers`.
+/// The type of code for many entities: `(frame, ids, answers, count, members, lookups) -> all
+/// answers`.
 pub(crate) type BatchEntry =
-    unsafe extern "C" fn(*mut Frame, *const u32, *mut u8, u64, *const u64) -> u64;
+    unsafe extern "C" fn(*mut Frame, *const u32, *mut u8, u64, *const u64, *const u64) -> u64;
 
 /// Why this process cannot generate code.
 #[derive(Debug, thiserror::Error)]
@@ -235,9 +236,11 @@ impl Compiler {
         symbols: &dyn Symbols,
     ) -> Result<BatchFunction, CompileError> {
         check_policies(source.policies)?;
+        let mut lookups = Vec::new();
         let emit = |func: &mut ClifFunction, context: &mut FunctionBuilderContext| {
             func.signature = batch_signature(&*self.isa);
-            emit_batch(source, symbols, self.target(), func, context)
+            lookups = emit_batch(source, symbols, self.target(), func, context)?;
+            Ok(())
         };
         let (codes, unit) = self.define(std::iter::once(emit))?;
         let code = codes.first().ok_or(CompileError::NoCode)?;
@@ -245,6 +248,8 @@ impl Compiler {
             // SAFETY: as in `compile`; `batch_signature` describes `BatchEntry`.
             entry: unsafe { std::mem::transmute::<*const u8, BatchEntry>(code.start) },
             varied: source.varied,
+            looks_up: source.lookups,
+            lookups,
             code_size: code.size,
             _unit: unit,
         })
@@ -379,7 +384,7 @@ impl OtherTarget {
         check_policies(source.policies)?;
         self.0.list(|func, context| {
             func.signature = batch_signature(&*self.0.isa);
-            emit_batch(source, symbols, self.0.target(), func, context)
+            emit_batch(source, symbols, self.0.target(), func, context).map(drop)
         })
     }
 }
@@ -521,6 +526,8 @@ impl FusedFunction {
 pub struct BatchFunction {
     entry: BatchEntry,
     varied: Var,
+    looks_up: bool,
+    lookups: Vec<Lookup>,
     code_size: usize,
     /// Keeps the code's memory.
     _unit: Arc<CodeUnit>,
@@ -536,6 +543,19 @@ impl BatchFunction {
     /// Whether the principal varies or the resource.
     pub fn varied(&self) -> Var {
         self.varied
+    }
+
+    /// The questions whose answers the code looks up, or could if it were compiled so.
+    pub fn lookups(&self) -> &[Lookup] {
+        &self.lookups
+    }
+
+    /// How many answers the code looks up for each entity.
+    pub(crate) fn looked_up(&self) -> usize {
+        match self.looks_up {
+            true => self.lookups.len(),
+            false => 0,
+        }
     }
 
     /// The size of the machine code, in bytes.

@@ -11,7 +11,7 @@ use std::fmt;
 use std::sync::Arc;
 
 /// The parts of a snapshot.
-const PARTS: usize = 11;
+const PARTS: usize = 12;
 
 /// How much memory a snapshot takes, in bytes.
 ///
@@ -40,6 +40,8 @@ pub struct Memory {
     pub policies: TableMemory,
     /// The scope index, with what policies name among the ancestors of entities.
     pub index: TableMemory,
+    /// What was listed for batches and queries: entities by type, and the descendants of each.
+    pub lists: TableMemory,
     /// Native code.
     pub code: TableMemory,
 }
@@ -58,6 +60,7 @@ impl Memory {
             ("tags", self.tags),
             ("policies", self.policies),
             ("index", self.index),
+            ("lists", self.lists),
             ("code", self.code),
         ]
     }
@@ -96,6 +99,7 @@ impl Snapshot {
             policies: policies(&self.table),
             index: store.names_memory()
                 + (self.index.as_deref()).map_or_else(TableMemory::default, ScopeIndex::memory),
+            lists: self.lists_memory(),
             code: TableMemory {
                 used: code,
                 reserved: code,

@@ -27,6 +27,7 @@ mod hierarchy;
 mod named;
 mod parents;
 mod reader;
+mod reversed;
 mod saved;
 mod tags;
 #[cfg(test)]
@@ -43,6 +44,7 @@ use named::NameLists;
 pub use parents::IdList;
 use parents::ParentLists;
 use reader::{Reader, capacity};
+pub(crate) use reversed::Reversed;
 pub(crate) use saved::{Check as SavedCheck, StoreFile, StoreTables};
 pub use tags::TagList;
 use tags::TagTable;

@@ -41,7 +41,7 @@ impl BoundRequest {
         }
         let policies = snapshot.to_fuse(&policies)?;
         let (symbols, facts) = (snapshot.symbols(), snapshot.request_facts(key));
-        let batch = |side: Side| {
+        let batch = |side: Side, lookups: bool| {
             let source = BatchSource {
                 policies: &policies,
                 permits: 0,
@@ -51,14 +51,17 @@ impl BoundRequest {
                     Side::Resource => key.resource,
                 },
                 facts: &facts,
+                lookups,
             };
             target.batch_listing(&source, &symbols)
         };
         let fused = target.fused_listing(&policies, &symbols, &facts);
         let listed = [
             ("fused", fused),
-            ("principals", batch(Side::Principal)),
-            ("resources", batch(Side::Resource)),
+            ("principals", batch(Side::Principal, false)),
+            ("resources", batch(Side::Resource, false)),
+            ("principals, looked up", batch(Side::Principal, true)),
+            ("resources, looked up", batch(Side::Resource, true)),
         ];
         let fits =
             |(_, listed): &(_, Result<_, _>)| !matches!(listed, Err(CompileError::TooLarge { .. }));

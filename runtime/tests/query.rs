@@ -129,8 +129,13 @@ fn request(principal: &EntityUid, action: &str, resource: &EntityUid) -> Request
 }
 
 /// For each action and each entity that stays, the decisions about all that vary.
-fn check_batches(resources: bool) {
+///
+/// `listed` says whether descendants are.
+fn check_batches(resources: bool, listed: bool) {
     let world = World::new();
+    if listed {
+        world.snapshot.make_lists();
+    }
     let (uids, stranger) = (world.uids(), r#"Stranger::"s""#.parse().unwrap());
     let handles: Vec<EntityHandle> = uids.iter().map(|uid| world.handle(uid)).collect();
     let (mut allowed, mut coded) = (0, 0);
@@ -169,12 +174,14 @@ fn check_batches(resources: bool) {
 
 #[test]
 fn batches_of_resources_decide_as_cedar_does() {
-    check_batches(true);
+    check_batches(true, false);
+    check_batches(true, true);
 }
 
 #[test]
 fn batches_of_principals_decide_as_cedar_does() {
-    check_batches(false);
+    check_batches(false, false);
+    check_batches(false, true);
 }
 
 #[test]

@@ -9,6 +9,7 @@
 use super::fuse::check_fused;
 use super::known::{Facts, Known, Subject, analyse};
 use super::logic::MAX_FLAG_COST;
+use super::lookup::{Lookup, LookupTable, Lookups};
 use super::{Consts, Emitter, FusedPolicy, Operand, Symbols, Target, arg, checked_memory};
 use crate::unit::CompileError;
 use cedarjit_ir::abi::{EntityHeader, Frame};
@@ -38,6 +39,8 @@ pub struct BatchSource<'a> {
     pub kind: Subject,
     /// What holds for all of them, for the one that stays, and for the store.
     pub facts: &'a dyn Facts,
+    /// Whether the code looks up the answers to what [`Lookup`]s ask. Then these must be there.
+    pub lookups: bool,
 }
 
 /// What code says of one entity: bits.
@@ -52,16 +55,17 @@ pub(crate) mod answer {
     pub(crate) const OTHER_KIND: u8 = 8;
 }
 
-/// The signature: `(frame, ids, answers, count, ancestors of the one that stays) -> all answers`.
+/// The signature: `(frame, ids, answers, count, ancestors of the one that stays, lookups) -> all
+/// answers`.
 ///
-/// `answers` has a byte for each of the `count` ids, which is at least 1. The result is all of them
-/// or-ed.
+/// `answers` has a byte for each of the `count` ids, which is at least 1. `lookups` has for each 64
+/// entities a word of each question. The result is all answers or-ed.
 pub(crate) fn batch_signature(isa: &dyn TargetIsa) -> Signature {
     let pointer = AbiParam::new(isa.pointer_type());
     let mut signature = Signature::new(isa.default_call_conv());
     signature.params.extend([pointer; 3]);
     signature.params.push(AbiParam::new(I64));
-    signature.params.push(pointer);
+    signature.params.extend([pointer; 2]);
     signature.returns.push(AbiParam::new(I64));
     signature
 }
@@ -107,22 +111,36 @@ struct Flags {
     forbidden: Variable,
 }
 
-/// Writes the CLIF of verified policies into `func`, whose signature is already set.
+/// What is known of each policy, and what can be looked up.
+fn analyse_all(source: &BatchSource<'_>, symbols: &dyn Symbols) -> (Vec<Vec<Known>>, Vec<Lookup>) {
+    let mut lookups = Lookups::new(source.varied, symbols, source.lookups);
+    let policies = source.policies.iter();
+    let known = policies.map(|policy| {
+        let fused = Some((policy.consts, source.facts));
+        analyse(policy.body, fused, Some(&mut lookups))
+    });
+    let known = known.collect();
+    (known, lookups.into_found())
+}
+
+/// Writes the CLIF of verified policies into `func`, whose signature is already set. What the code
+/// looks up or, if it does not, what could be.
 pub(crate) fn emit_batch(
     source: &BatchSource<'_>,
     symbols: &dyn Symbols,
     target: Target<'_>,
     func: &mut ClifFunction,
     context: &mut FunctionBuilderContext,
-) -> Result<(), CompileError> {
+) -> Result<Vec<Lookup>, CompileError> {
     check_fused(source.policies)?;
+    let (known, lookups) = analyse_all(source, symbols);
     let mut builder = FunctionBuilder::new(func, context);
     let entry = builder.create_block();
     builder.append_block_params_for_function_params(entry);
     builder.switch_to_block(entry);
     let params = builder.block_params(entry);
     let (frame, ids, answers) = (params[0], params[1], params[2]);
-    let (count, members) = (params[3], params[4]);
+    let (count, members, words) = (params[3], params[4], params[5]);
     let flags = Flags {
         permitted: builder.declare_var(I64),
         forbidden: builder.declare_var(I64),
@@ -138,13 +156,18 @@ pub(crate) fn emit_batch(
 
     emitter.b.switch_to_block(round);
     let varied = emitter.varied_subject(ids, index, source);
+    emitter.lookups = Some(LookupTable {
+        words,
+        count: lookups.len(),
+        varied: varied.1,
+    });
     emitter.subjects = Some(Subjects {
         varied,
         fixed,
         members,
     });
     emitter.leave_unless_kind(varied.2, source.kind, answered);
-    emitter.round(source, flags, answered);
+    emitter.round(source, known, flags, answered);
 
     emitter.b.switch_to_block(answered);
     let address = emitter.b.ins().iadd(answers, index);
@@ -163,7 +186,7 @@ pub(crate) fn emit_batch(
     let mut builder = emitter.b;
     builder.seal_all_blocks();
     builder.finalize(target.isa.frontend_config());
-    Ok(())
+    Ok(lookups)
 }
 
 impl<'a> Emitter<'a, '_> {
@@ -225,21 +248,22 @@ impl<'a> Emitter<'a, '_> {
     }
 
     /// Evaluates all policies for one entity, those without branches first.
-    fn round(&mut self, source: &BatchSource<'a>, flags: Flags, answered: Block) {
+    fn round(
+        &mut self,
+        source: &BatchSource<'a>,
+        known: Vec<Vec<Known>>,
+        flags: Flags,
+        answered: Block,
+    ) {
         let zero = self.iconst(0);
         self.b.def_var(flags.permitted, zero);
         self.b.def_var(flags.forbidden, zero);
         let give_up = self.b.create_block();
         self.b.set_cold_block(give_up);
         self.give_up = Some(give_up);
-        let known =
-            |policy: &FusedPolicy<'a>| analyse(policy.body, Some((policy.consts, source.facts)));
-        let mut policies: Vec<(usize, &FusedPolicy<'a>, Vec<Known>)> = source
-            .policies
-            .iter()
-            .enumerate()
-            .map(|(bit, policy)| (bit, policy, known(policy)))
-            .collect();
+        let numbered = source.policies.iter().zip(known).enumerate();
+        let numbered = numbered.map(|(bit, (policy, known))| (bit, policy, known));
+        let mut policies: Vec<(usize, &FusedPolicy<'a>, Vec<Known>)> = numbered.collect();
         policies.sort_by_key(|(_, policy, known)| !is_flag(known, policy.body.root));
         for (bit, policy, known) in policies {
             let effect = match source.permits >> bit & 1 {

@@ -84,7 +84,7 @@ pub(crate) fn emit_fused(
     emitter.give_up = Some(give_up);
     let mut straight = true;
     for (bit, policy) in policies.iter().enumerate() {
-        let known = analyse(policy.body, Some((policy.consts, facts)));
+        let known = analyse(policy.body, Some((policy.consts, facts)), None);
         emitter.start(policy.body, Consts::Words(policy.consts), known);
         straight &= emitter.fused(bit as u32, masks);
     }

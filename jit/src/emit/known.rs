@@ -5,6 +5,7 @@
 //! With that most type checks go, attributes are at fixed places, and what is left can often be
 //! computed without a branch.
 
+use super::lookup::Lookups;
 use cedarjit_ir::abi::AttrEntry;
 use cedarjit_ir::expr::{BinaryOp, Body, Op, UnaryOp, Var};
 use cedarjit_ir::fault::{Fault, planted};
@@ -68,6 +69,8 @@ pub(super) struct Known {
     /// About how many instructions the node takes without branches; `None` if it has branches or
     /// may fail, and always in code that is not fused.
     pub(super) cost: Option<u32>,
+    /// The place of the question whose answer is the value, if that is looked up.
+    pub(super) lookup: Option<usize>,
 }
 
 impl Known {
@@ -99,9 +102,14 @@ impl Known {
 
 /// What is known of each node of a body, by the node's number.
 ///
-/// `fused` are the words of the constants table and the facts, for fused code.
-pub(super) fn analyse(body: &Body, fused: Option<(&[u64], &dyn Facts)>) -> Vec<Known> {
-    let mut analysis = Analysis {
+/// `fused` are the words of the constants table and the facts, for fused code; `lookups` finds what
+/// code for many entities can look up.
+pub(super) fn analyse(
+    body: &Body,
+    fused: Option<(&[u64], &dyn Facts)>,
+    mut lookups: Option<&mut Lookups<'_>>,
+) -> Vec<Known> {
+    let mut analysis = Analysed {
         fused,
         known: Vec::with_capacity(body.nodes.len()),
     };
@@ -110,19 +118,23 @@ pub(super) fn analyse(body: &Body, fused: Option<(&[u64], &dyn Facts)>) -> Vec<K
         if let Some((consts, facts)) = fused {
             analysis.refine(&node.op, consts, facts, &mut known);
         }
+        if let Some(lookups) = lookups.as_deref_mut() {
+            lookups.note(body, &node.op, &analysis, &mut known);
+        }
         analysis.known.push(known);
     }
     analysis.known
 }
 
-struct Analysis<'a> {
+/// What is known of the nodes so far.
+pub(super) struct Analysed<'a> {
     fused: Option<(&'a [u64], &'a dyn Facts)>,
     known: Vec<Known>,
 }
 
-impl Analysis<'_> {
+impl Analysed<'_> {
     /// Operands precede their users, so they are known already.
-    fn of(&self, id: NodeId) -> Known {
+    pub(super) fn of(&self, id: NodeId) -> Known {
         self.known.get(id.index()).copied().unwrap_or_default()
     }
 

@@ -14,12 +14,14 @@ mod fuse;
 mod header;
 mod known;
 mod logic;
+mod lookup;
 mod ops;
 mod sets;
 
 pub use batch::BatchSource;
 pub use fuse::{FusedPolicy, MAX_FUSED};
 pub use known::{Attribute, Facts, Subject, Values};
+pub use lookup::{Lookup, Origin, Path};
 
 use crate::unit::CompileError;
 use batch::Subjects;
@@ -39,6 +41,7 @@ use cranelift_codegen::isa::TargetIsa;
 use cranelift_frontend::{FunctionBuilder, FunctionBuilderContext};
 pub(crate) use fuse::{FusedCode, emit_fused, fused_signature};
 use known::{Known, analyse};
+use lookup::LookupTable;
 use std::mem::offset_of;
 
 /// The most nodes that a body may have to be compiled; larger ones are interpreted.
@@ -112,7 +115,7 @@ pub(crate) fn emit(
         builder.block_params(entry)[1],
     );
     let mut emitter = Emitter::new(builder, target, symbols, frame);
-    emitter.start(body, Consts::Table(consts), analyse(body, None));
+    emitter.start(body, Consts::Table(consts), analyse(body, None, None));
     let fail = emitter.fail;
     let satisfied = emitter.b.create_block();
     let unsatisfied = emitter.b.create_block();
@@ -217,6 +220,8 @@ struct Emitter<'a, 'f> {
     headers: Vec<(Value, usize)>,
     /// Principal and resource, in code for many entities.
     subjects: Option<Subjects>,
+    /// Where the answers are that are looked up, in code for many entities.
+    lookups: Option<LookupTable>,
     /// Which nodes depend on the one of them that varies.
     varies: Vec<bool>,
     /// The nodes in `memo`, in the order they were added.
@@ -267,6 +272,7 @@ impl<'a, 'f> Emitter<'a, 'f> {
             memo: Vec::new(),
             headers: Vec::new(),
             subjects: None,
+            lookups: None,
             varies: Vec::new(),
             trail: Vec::new(),
             builtin_signatures: [None; MAX_ARITY + 1],
@@ -461,6 +467,9 @@ impl Emitter<'_, '_> {
             _ if known.values.tag == Some(Tag::Bool) && known.word.is_some() => {
                 let word = self.iconst(i64::from(known.word != Some(0)));
                 Operand::known(Tag::Bool, word)
+            }
+            _ if let (Some(table), Some(place)) = (self.lookups, known.lookup) => {
+                self.look_up(table, place)
             }
             Op::And(items) if known.cost.is_some() => self.flags(items, true),
             Op::Or(items) if known.cost.is_some() => self.flags(items, false),

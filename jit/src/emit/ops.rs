@@ -253,11 +253,11 @@ impl Emitter<'_, '_> {
     /// [`BucketSearch::bucket`](cedarjit_ir::abi::BucketSearch::bucket) says where it would be.
     pub(super) fn has_ancestor(&mut self, header: Value, other: Value) -> Value {
         let buckets = self.buckets(header);
-        let (_, found) = self.look_up(buckets, other);
+        let (_, found) = self.find(buckets, other);
         self.any(found)
     }
 
-    /// Whether something was [looked up](Self::look_up) and found, as a flag.
+    /// Whether something was [looked for](Self::find) and found, as a flag.
     pub(super) fn any(&mut self, found: Value) -> Value {
         match self.target.vectors {
             true => self.b.ins().vany_true(found),
@@ -294,7 +294,7 @@ impl Emitter<'_, '_> {
 
     /// Looks for `other` in its place in an entity's buckets: its id four times, and a vector that is
     /// not zero where it was found; without vectors, its id and a flag.
-    pub(super) fn look_up(&mut self, buckets: Buckets, other: Value) -> (Value, Value) {
+    pub(super) fn find(&mut self, buckets: Buckets, other: Value) -> (Value, Value) {
         let Buckets { search, first } = buckets;
         let id = self.b.ins().ireduce(I32, other);
         let multiplier = self.b.ins().ireduce(I32, search);

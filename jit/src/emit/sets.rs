@@ -187,7 +187,7 @@ impl Emitter<'_, '_> {
         self.b.switch_to_block(head);
         let address = self.word_address(set.words, index);
         let word = self.b.ins().load(I64, checked_memory(), address, 0);
-        let (wanted, below) = self.look_up(buckets, word);
+        let (wanted, below) = self.find(buckets, word);
         let same = self.b.ins().icmp(IntCC::Equal, own, wanted);
         let one = self.b.ins().bor(same, below);
         let found = self.b.ins().bor(found, one);

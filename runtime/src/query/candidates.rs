@@ -3,6 +3,7 @@
 use crate::request::EntityHandle;
 use crate::snapshot::Snapshot;
 use crate::store::Store;
+use cedarjit_ir::arena::TableMemory;
 use cedarjit_ir::ids::{EntityId, TypeId};
 use cedarjit_ir::interner::Interner;
 use foldhash::fast::RandomState;
@@ -34,6 +35,11 @@ impl TypeLists {
         }
         lists
     }
+
+    fn memory(&self) -> TableMemory {
+        let of = |list: &Vec<EntityId>| TableMemory::of::<EntityId>(list.len(), list.capacity());
+        self.stored.values().chain([&self.actions]).map(of).sum()
+    }
 }
 
 /// Whether a type is one of actions, which Cedar tells by its name.
@@ -42,7 +48,13 @@ fn is_action(ty: &str) -> bool {
 }
 
 impl Snapshot {
-    fn types(&self) -> &TypeLists {
+    /// What the lists for batches and queries take of memory.
+    pub(crate) fn lists_memory(&self) -> TableMemory {
+        let types = self.types.get().map(TypeLists::memory);
+        types.unwrap_or_default() + self.descendants.memory()
+    }
+
+    pub(super) fn types(&self) -> &TypeLists {
         self.types
             .get_or_init(|| TypeLists::of(&self.store, &self.interner))
     }

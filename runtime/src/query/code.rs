@@ -24,12 +24,19 @@ pub(crate) struct BatchCell {
     /// How many entities have been asked about, until code was asked for.
     asked: AtomicU32,
     function: OnceLock<Option<BatchFunction>>,
+    /// The code that looks up what it can.
+    looking: OnceLock<Option<BatchFunction>>,
 }
 
 impl BatchCell {
     /// The code, if there is some by now.
     pub(super) fn get(&self) -> Option<&BatchFunction> {
         self.function.get()?.as_ref()
+    }
+
+    /// The code that looks up what it can, if there is some by now.
+    pub(super) fn looking(&self) -> Option<&BatchFunction> {
+        self.looking.get()?.as_ref()
     }
 
     /// Notes that entities were asked about while there was no code. Whether it is time for some.
@@ -66,8 +73,19 @@ impl Snapshot {
     /// The code of a bucket for many entities, compiled now if nobody has.
     pub(super) fn batch_code(&self, place: u32, side: Side) -> Option<&BatchFunction> {
         let bucket = self.buckets.get(place)?;
-        let compile = || self.compile_batch(bucket, side);
+        let compile = || self.compile_batch(bucket, side, false);
         (bucket.batch(side).function).get_or_init(compile).as_ref()
+    }
+
+    /// As [`batch_code`](Self::batch_code), for code that looks up what it can. There is none where
+    /// nothing can be looked up.
+    pub(super) fn looking_code(&self, place: u32, side: Side) -> Option<&BatchFunction> {
+        if self.batch_code(place, side)?.lookups().is_empty() {
+            return None;
+        }
+        let bucket = self.buckets.get(place)?;
+        let compile = || self.compile_batch(bucket, side, true);
+        (bucket.batch(side).looking).get_or_init(compile).as_ref()
     }
 
     /// Has the code of a bucket compiled in the background.
@@ -79,7 +97,7 @@ impl Snapshot {
         });
     }
 
-    fn compile_batch(&self, bucket: &Bucket, side: Side) -> Option<BatchFunction> {
+    fn compile_batch(&self, bucket: &Bucket, side: Side, lookups: bool) -> Option<BatchFunction> {
         let (index, key) = (self.index.as_ref()?, bucket.key);
         let action = key.action.map_or(UNKNOWN_ACTION, |action| action.id);
         let policies: Vec<PolicyIndex> = index.unscoped(action).collect();
@@ -97,6 +115,7 @@ impl Snapshot {
                 Side::Resource => key.resource,
             },
             facts: &self.request_facts(key),
+            lookups,
         };
         let compiler = self.compilation.compiler()?;
         let compile = || compiler.batch(&source, &self.symbols()).ok();

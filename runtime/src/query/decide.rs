@@ -7,7 +7,7 @@ use crate::request::EntityHandle;
 use cedar_policy::Decision;
 use cedarjit_ir::fault::{Fault, planted};
 use cedarjit_ir::ids::EntityId;
-use cedarjit_jit::Answer;
+use cedarjit_jit::{Answer, BitSets};
 use std::mem;
 use std::sync::Arc;
 
@@ -141,6 +141,7 @@ impl Batch {
             answers,
             left,
         } = &mut work;
+        self.asked += ids.len();
         answers.resize(CHUNK, Answer::default());
         for (ids, verdicts) in ids.chunks(CHUNK).zip(verdicts.chunks_mut(CHUNK)) {
             self.part(ids, verdicts, answers, left);
@@ -230,12 +231,12 @@ impl Batch {
     }
 
     /// Runs the code for entities of a kind. All answers together; `None` if there is no code.
-    fn run(&mut self, ids: &[EntityId], answers: &mut [Answer], kind: usize) -> Option<Answer> {
+    fn run(&mut self, ids: &[EntityId], answers: &mut [Answer], number: usize) -> Option<Answer> {
         let snapshot = &self.request.snapshot;
         if (snapshot.check.as_ref()).is_some_and(|check| check.doubts().any()) {
             return None;
         }
-        let kind = self.kinds.get(kind)?;
+        let kind = self.kinds.get(number)?;
         let alike = kind.fit == Fit::All && kind.scoped != Scoped::Always;
         if !alike || kind.is_mostly_open() {
             return None;
@@ -249,8 +250,15 @@ impl Batch {
             return None;
         };
         let answers = answers.get_mut(..ids.len())?;
-        let frame = &self.request.frame;
-        frame.run_batch(function, ids, &self.members, answers)
+        if !function.lookups().is_empty() {
+            self.prepare_lookups(number, place, ids.len());
+        }
+        let (function, lookups) = self.looking(number, place)?;
+        let sets = BitSets {
+            members: &self.members,
+            lookups,
+        };
+        self.request.frame.run_batch(function, ids, sets, answers)
     }
 
     /// Turns the code's answers into verdicts, or decides where it gave none. Entities of other kinds

@@ -2,6 +2,7 @@
 
 use super::Batch;
 use super::code::varied;
+use super::lookup::LookupState;
 use crate::bind::BoundRequest;
 use crate::facts::subject;
 use crate::fused::Key;
@@ -46,6 +47,8 @@ pub(super) struct Kind {
     pub(super) run: usize,
     /// How many of those it left undecided.
     pub(super) open: usize,
+    /// What its code looks up.
+    pub(super) lookups: LookupState,
 }
 
 impl Kind {
@@ -95,6 +98,7 @@ impl Batch {
             scoped: self.scoped(subject),
             run: 0,
             open: 0,
+            lookups: LookupState::default(),
         };
         self.kinds.all.push(kind);
         self.kinds.last = self.kinds.all.len() - 1;

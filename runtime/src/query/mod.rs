@@ -15,6 +15,7 @@ mod candidates;
 mod code;
 mod decide;
 mod kind;
+mod lookup;
 
 pub use actions::AllowedActions;
 pub use allowed::Allowed;
@@ -23,6 +24,7 @@ pub(crate) use code::BatchCell;
 #[cfg(feature = "other-targets")]
 pub(crate) use code::varied;
 pub use decide::Decisions;
+pub(crate) use lookup::Descendants;
 
 use crate::bind::BoundRequest;
 use crate::evaluate::{Evaluation, Scratch};
@@ -71,6 +73,8 @@ pub struct Batch {
     kinds: Kinds,
     /// A bit set by entity id: the one that stays and its ancestors.
     members: Vec<u64>,
+    /// How many entities have been asked about.
+    asked: usize,
     scratch: Scratch,
     work: Work,
 }
@@ -110,6 +114,7 @@ impl Batch {
             request,
             side,
             members,
+            asked: 0,
             scratch: Scratch::default(),
             work: Work::default(),
         }
@@ -156,7 +161,8 @@ impl Batch {
     }
 
     /// Compiles code for entities like this one now, if that has not been done; otherwise it happens
-    /// in the background when many have been asked about.
+    /// in the background when many have been asked about. Where there are [lists](Snapshot::make_lists),
+    /// so is code that uses them.
     ///
     /// Whether there is such code afterwards: there is none where the engine interprets, or where
     /// too many policies apply to the action.
@@ -166,7 +172,12 @@ impl Batch {
         };
         let kind = self.kind_of(id);
         let snapshot = &self.request.snapshot;
-        let place = self.kinds.get(kind).and_then(|kind: &Kind| kind.place);
-        place.is_some_and(|place| snapshot.batch_code(place, self.side).is_some())
+        let Some(place) = self.kinds.get(kind).and_then(|kind: &Kind| kind.place) else {
+            return false;
+        };
+        if snapshot.listed().is_some() {
+            snapshot.looking_code(place, self.side);
+        }
+        snapshot.batch_code(place, self.side).is_some()
     }
 }

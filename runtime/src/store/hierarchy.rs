@@ -1,5 +1,6 @@
 //! Changing who is in whom: descendants are closed anew, and nothing else.
 
+use super::reversed::Reversed;
 use super::{Store, StoreError};
 use cedarjit_frontend::limits::{LimitError, MAX_ENTITY_HIERARCHY};
 use cedarjit_ir::fault::{Fault, planted};
@@ -40,9 +41,8 @@ impl From<CapacityError> for StoreError {
 /// Made for a whole store once, in O(entities), and then kept up to date.
 #[derive(Clone, Debug)]
 pub(crate) struct Children {
-    /// Where the children of each entity begin in `children`, when this was made.
-    starts: Vec<u32>,
-    children: Vec<u32>,
+    /// The children of each entity, when this was made.
+    original: Reversed,
     /// The children of the parents that have changed since.
     changed: Map<u32, Vec<u32>>,
 }
@@ -50,35 +50,9 @@ pub(crate) struct Children {
 impl Children {
     /// The children of all entities of a store.
     pub(crate) fn of(store: &Store) -> Self {
-        let entities = || (0..store.headers().len()).map(EntityId::from_index);
-        let mut starts = vec![0_u32; store.headers().len() + 2];
-        let edges = || {
-            let parents = |id| store.parents_of(id).iter();
-            entities().flat_map(move |id| parents(id).map(move |parent| (id, parent)))
-        };
-        // Counted two places further on, so that filling moves each start to its place.
-        for (_, parent) in edges() {
-            if let Some(count) = starts.get_mut(parent.index() + 2) {
-                *count += 1;
-            }
-        }
-        let mut sum = 0;
-        for start in &mut starts {
-            sum += *start;
-            *start = sum;
-        }
-        let mut children = vec![0; sum as usize];
-        for (child, parent) in edges() {
-            if let Some(next) = starts.get_mut(parent.index() + 1) {
-                if let Some(place) = children.get_mut(*next as usize) {
-                    *place = child.0;
-                }
-                *next += 1;
-            }
-        }
         Self {
-            starts,
-            children,
+            // The lists of parents have fewer than four billion places.
+            original: Reversed::parents(store).unwrap_or_default(),
             changed: Map::default(),
         }
     }
@@ -87,26 +61,14 @@ impl Children {
     pub(crate) fn of_entity(&self, parent: EntityId) -> &[u32] {
         match self.changed.get(&parent.0) {
             Some(children) => children,
-            None => self.original(parent),
+            None => self.original.to(parent),
         }
-    }
-
-    fn original(&self, parent: EntityId) -> &[u32] {
-        let bounds = (
-            self.starts.get(parent.index()),
-            self.starts.get(parent.index() + 1),
-        );
-        let (Some(start), Some(end)) = bounds else {
-            return &[];
-        };
-        let range = *start as usize..*end as usize;
-        self.children.get(range).unwrap_or(&[])
     }
 
     fn edit(&mut self, parent: u32) -> &mut Vec<u32> {
         let original = match self.changed.contains_key(&parent) {
             true => Vec::new(),
-            false => self.original(EntityId(parent)).to_vec(),
+            false => self.original.to(EntityId(parent)).to_vec(),
         };
         self.changed.entry(parent).or_insert(original)
     }

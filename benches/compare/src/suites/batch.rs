@@ -6,7 +6,7 @@ use crate::engines::{CEDAR, CEDARJIT};
 use crate::measure::{Contender, Series, named};
 use crate::report::{Case, Measurement, Row, count, ratio, time};
 use cedar_policy::{Decision, Request};
-use cedarjit::{Batch, EntityHandle};
+use cedarjit::{Batch, BoundRequest, EntityHandle};
 use cedarjit_bench::Error;
 use cedarjit_bench::apps::{self, App, RequestText};
 use cedarjit_bench::questions::{QUESTIONS, Question};
@@ -41,7 +41,7 @@ pub(crate) fn run(run: &mut Run) -> Result<(), Error> {
 
 /// What one principal asks.
 struct Asking {
-    batch: Batch,
+    bound: BoundRequest,
     requests: Vec<Request>,
 }
 
@@ -57,6 +57,7 @@ fn measure(run: &mut Run, row: &str, question: &Question, app: &App) -> Result<(
                 .ok_or_else(|| "no such resource".into())
         })
         .collect::<Result<_, Error>>()?;
+    snapshot.make_lists();
     let mut askings = Vec::new();
     for asked in question.requests(app, PRINCIPALS)? {
         let about = |resource: &String| RequestText {
@@ -74,14 +75,15 @@ fn measure(run: &mut Run, row: &str, question: &Question, app: &App) -> Result<(
             return Err(format!("{}: no code for the batch", app.name).into());
         }
         check(&cedar, &mut batch, &handles, &requests)?;
-        askings.push(Asking { batch, requests });
+        askings.push(Asking { bound, requests });
     }
-    let (mut batches, requests): (Vec<Batch>, Vec<Vec<Request>>) =
-        askings.into_iter().map(|a| (a.batch, a.requests)).unzip();
+    let (bound, requests): (Vec<BoundRequest>, Vec<Vec<Request>>) =
+        askings.into_iter().map(|a| (a.bound, a.requests)).unzip();
     let (mut turn, mut cedar_turn) = (0, 0);
     let ours = || {
-        turn = (turn + 1) % batches.len();
-        let decisions = batches[turn].decide(handles.iter().copied());
+        turn = (turn + 1) % bound.len();
+        let mut batch = bound[turn].for_resources();
+        let decisions = batch.decide(handles.iter().copied());
         black_box(decisions.allowed().count());
     };
     let theirs = || {
