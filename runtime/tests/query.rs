@@ -134,7 +134,7 @@ fn request(principal: &EntityUid, action: &str, resource: &EntityUid) -> Request
 fn check_batches(resources: bool, listed: bool) {
     let world = World::new();
     if listed {
-        world.snapshot.make_lists();
+        world.snapshot.list_descendants();
     }
     let (uids, stranger) = (world.uids(), r#"Stranger::"s""#.parse().unwrap());
     let handles: Vec<EntityHandle> = uids.iter().map(|uid| world.handle(uid)).collect();

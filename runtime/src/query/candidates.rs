@@ -54,7 +54,7 @@ impl Snapshot {
         types.unwrap_or_default() + self.descendants.memory()
     }
 
-    pub(super) fn types(&self) -> &TypeLists {
+    fn types(&self) -> &TypeLists {
         self.types
             .get_or_init(|| TypeLists::of(&self.store, &self.interner))
     }

@@ -45,7 +45,8 @@ struct Listed {
 }
 
 impl Descendants {
-    fn get(&self) -> Option<&Reversed> {
+    /// The lists, if they are made by now.
+    pub(super) fn get(&self) -> Option<&Reversed> {
         self.0.lists.get()?.as_ref()
     }
 
@@ -79,29 +80,22 @@ pub(super) enum LookupState {
 }
 
 impl Snapshot {
-    /// Lists entities by type, and the descendants of each, now if that has not been done; otherwise
-    /// it happens in the background, when batches on this snapshot have asked about as many entities
-    /// as there are.
+    /// Lists the descendants of each entity now, if that has not been done; otherwise it happens in
+    /// the background, when batches on this snapshot have asked about as many entities as there are.
     ///
     /// With these lists a batch finds out at once who is in what stays the same in it, such as a
     /// folder that the principal owns. O(entities + their ancestors).
-    pub fn make_lists(&self) {
+    pub fn list_descendants(&self) {
         let lists = &self.descendants.0.lists;
         lists.get_or_init(|| Reversed::ancestors(&self.store));
-        self.types();
     }
 
-    /// The descendants of entities, if they are listed by now.
-    pub(super) fn listed(&self) -> Option<&Reversed> {
-        self.descendants.get()
-    }
-
-    /// Has lists made, and code compiled that looks things up with them, in the background.
+    /// Has descendants listed, and code compiled that looks things up with them, in the background.
     fn submit_lookups(self: &Arc<Self>, place: u32, side: Side) {
         let snapshot = Arc::downgrade(self);
         jobs::submit(move || {
             if let Some(snapshot) = snapshot.upgrade() {
-                snapshot.make_lists();
+                snapshot.list_descendants();
                 snapshot.looking_code(place, side);
             }
         });
@@ -115,7 +109,7 @@ impl Batch {
         let snapshot = &self.request.snapshot;
         let bucket = snapshot.buckets.get(place);
         let function = bucket.and_then(|bucket| bucket.batch(self.side).looking());
-        let (Some(function), Some(descendants)) = (function, snapshot.listed()) else {
+        let (Some(function), Some(descendants)) = (function, snapshot.descendants.get()) else {
             let entities = snapshot.store.headers().len();
             if snapshot.descendants.count(asked, entities) {
                 snapshot.submit_lookups(place, self.side);

@@ -161,8 +161,8 @@ impl Batch {
     }
 
     /// Compiles code for entities like this one now, if that has not been done; otherwise it happens
-    /// in the background when many have been asked about. Where there are [lists](Snapshot::make_lists),
-    /// so is code that uses them.
+    /// in the background when many have been asked about. Where descendants are
+    /// [listed](Snapshot::list_descendants), so is code that uses the lists.
     ///
     /// Whether there is such code afterwards: there is none where the engine interprets, or where
     /// too many policies apply to the action.
@@ -175,7 +175,7 @@ impl Batch {
         let Some(place) = self.kinds.get(kind).and_then(|kind: &Kind| kind.place) else {
             return false;
         };
-        if snapshot.listed().is_some() {
+        if snapshot.descendants.get().is_some() {
             snapshot.looking_code(place, self.side);
         }
         snapshot.batch_code(place, self.side).is_some()

@@ -76,7 +76,7 @@ impl Asking {
         if warm_up {
             // Both kinds of code have their turn, with and without lists.
             if self.asked.is_multiple_of(16) {
-                bound.snapshot().make_lists();
+                bound.snapshot().list_descendants();
             }
             batch.warm_up(own);
         }

@@ -57,7 +57,7 @@ fn measure(run: &mut Run, row: &str, question: &Question, app: &App) -> Result<(
                 .ok_or_else(|| "no such resource".into())
         })
         .collect::<Result<_, Error>>()?;
-    snapshot.make_lists();
+    snapshot.list_descendants();
     let mut askings = Vec::new();
     for asked in question.requests(app, PRINCIPALS)? {
         let about = |resource: &String| RequestText {

@@ -87,7 +87,7 @@ fn questions_are_found_once_each_and_looked_up() {
     assert!(batch.warm_up(documents[0]));
     assert_eq!(decide(&mut batch, &documents), expected());
     assert!(!is_made(&batch), "nothing is listed yet");
-    snapshot.make_lists();
+    snapshot.list_descendants();
     assert!(batch.warm_up(documents[0]));
     assert_eq!(decide(&mut batch, &documents), expected());
     assert!(is_made(&batch));
@@ -105,7 +105,7 @@ fn questions_are_found_once_each_and_looked_up() {
 fn sets_are_made_when_it_pays() {
     let snapshot = engine().snapshot();
     let (documents, bound) = (documents(&snapshot), bind(&snapshot));
-    snapshot.make_lists();
+    snapshot.list_descendants();
     let mut batch = bound.for_resources();
     batch.warm_up(documents[0]);
     // Home has 32 descendants, and there are others.
@@ -141,7 +141,7 @@ fn descendants_are_listed_in_the_background_once_many_have_been_asked_about() {
 #[test]
 fn lists_are_shared_until_somebody_has_other_ancestors() {
     let engine = engine();
-    engine.snapshot().make_lists();
+    engine.snapshot().list_descendants();
     let attrs = json!({"home": uid("Folder", "f9"), "folders": [], "pinned": []});
     let user = |parents: &[serde_json::Value]| {
         let user = json!({"uid": {"type": "User", "id": "u"}, "attrs": attrs, "parents": parents});
