@@ -343,9 +343,17 @@ faults! {
         /// A query leaves out the first entity that is allowed of each block but the first.
         QueryLosesFirst,
     }
+    "runtime/src/query/lists.rs" {
+        /// Where many are decided at a time, who has whom in an attribute is as it was when listed.
+        HoldersOutliveWrites,
+    }
     "runtime/src/query/lookup.rs" {
         /// Where many are decided at a time, an entity is not in itself.
         LookupWithoutSelf,
+        /// Where many are decided at a time, what is in an element of a set counts as one.
+        LookupElementsAsIn,
+        /// Where many are decided at a time, attributes do not lead to an entity that is in theirs.
+        TrailWithoutAncestors,
     }
     "runtime/src/query/decide.rs" {
         /// Where many are decided at a time, policies posted under the varying entity do not count.

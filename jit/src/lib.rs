@@ -13,8 +13,8 @@ mod session;
 mod unit;
 
 pub use emit::{
-    Attribute, BatchSource, Facts, FusedPolicy, Lookup, MAX_FUSED, MAX_NODES, MAX_STACK_BYTES,
-    Origin, Path, RecordSymbol, Subject, Symbols, Values,
+    AttrOf, Attribute, BatchSource, Facts, FusedPolicy, Lookup, MAX_FUSED, MAX_NODES,
+    MAX_STACK_BYTES, Origin, Path, RecordSymbol, Subject, Symbols, Trail, Values,
 };
 pub use host::Host;
 pub use prepared::{About, Answer, BitSets, LocalParts, PreparedFrame, RequestParts, StoreMemory};

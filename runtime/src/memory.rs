@@ -40,7 +40,8 @@ pub struct Memory {
     pub policies: TableMemory,
     /// The scope index, with what policies name among the ancestors of entities.
     pub index: TableMemory,
-    /// What was listed for batches and queries: entities by type, and the descendants of each.
+    /// What was listed for batches and queries: entities by type, the descendants of each, and who has
+    /// whom in an attribute.
     pub lists: TableMemory,
     /// Native code.
     pub code: TableMemory,

@@ -8,7 +8,7 @@ use crate::facts::SharedFacts;
 use crate::fused::BucketTable;
 use crate::index::{Posting, Query, ScopeIndex, postings};
 use crate::policies::{Evaluable, PolicyTable};
-use crate::query::{Descendants, TypeLists};
+use crate::query::{Lists, TypeLists};
 use crate::recent::Recent;
 use crate::request::RequestRules;
 use crate::store::{Store, StoreUpdate};
@@ -46,8 +46,8 @@ pub struct Snapshot {
     pub(crate) check: Option<Arc<Checker>>,
     /// The entities by type, listed for the first query.
     pub(crate) types: OnceLock<TypeLists>,
-    /// The descendants of entities, listed for batches.
-    pub(crate) descendants: Descendants,
+    /// What is listed for batches.
+    pub(crate) lists: Lists,
     pub(crate) schema: Option<Arc<EngineSchema>>,
     /// What the schema says about requests, if that is known.
     pub(crate) rules: Option<Arc<RequestRules>>,
@@ -140,7 +140,7 @@ impl Snapshot {
             buckets: Arc::new(BucketTable::new(observed)),
             check,
             types: OnceLock::new(),
-            descendants: Descendants::default(),
+            lists: Lists::default(),
             schema,
             rules,
             load_time: started.elapsed(),
@@ -187,10 +187,7 @@ impl Snapshot {
             index: self.index.clone(),
             recent,
             types: OnceLock::new(),
-            descendants: match affected {
-                [] => self.descendants.clone(),
-                _ => Descendants::default(),
-            },
+            lists: self.lists.after(update, affected),
             schema: self.schema.clone(),
             rules: self.rules.clone(),
             compilation: Arc::clone(&self.compilation),

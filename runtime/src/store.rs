@@ -44,7 +44,7 @@ use named::NameLists;
 pub use parents::IdList;
 use parents::ParentLists;
 use reader::{Reader, capacity};
-pub(crate) use reversed::Reversed;
+pub(crate) use reversed::{Reversed, entities};
 pub(crate) use saved::{Check as SavedCheck, StoreFile, StoreTables};
 pub use tags::TagList;
 use tags::TagTable;

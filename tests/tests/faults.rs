@@ -140,6 +140,7 @@ fn is_of_updates(fault: Fault) -> bool {
             | Fault::FailedPartForgotten
             | Fault::SchemaForgetsParents
             | Fault::ChildrenOfReplaced
+            | Fault::HoldersOutliveWrites
     )
 }
 

@@ -2,13 +2,15 @@
 //!
 //! In code for many entities, whether the one that varies is in something that stays the same can be
 //! found out for all there are before the code runs: by going from there to all descendants. So can
-//! whether a set contains it. The code then looks up a bit.
+//! whether a set contains it, and whether its attributes lead to something that stays the same, or to
+//! what that is in: by going back from there to whoever has it in the last of these attributes, and so
+//! on. The code then looks up a bit.
 
 use super::known::{Analysed, Known};
 use super::{Emitter, Operand, Symbols, checked_memory};
 use cedarjit_ir::expr::{BinaryOp, Body, Op, Var};
 use cedarjit_ir::fault::{Fault, planted};
-use cedarjit_ir::ids::{EntityId, NodeId, StrId};
+use cedarjit_ir::ids::{EntityId, NodeId, StrId, TypeId};
 use cedarjit_ir::value::Tag;
 use cranelift_codegen::ir::types::I64;
 use cranelift_codegen::ir::{InstBuilder, Value};
@@ -26,6 +28,39 @@ pub enum Lookup {
     In(Path),
     /// Of any entity: whether it is an element of the set that is there.
     Element(Path),
+    /// Of any entity that has these attributes: whether they lead to what is there.
+    Trail(Trail),
+}
+
+impl Lookup {
+    /// The attributes of which it is to be known who has whom in them.
+    pub fn attrs(&self) -> &[AttrOf] {
+        match self {
+            Self::Trail(trail) => &trail.attrs,
+            Self::In(_) | Self::Element(_) => &[],
+        }
+    }
+}
+
+/// Attributes of attributes of the entity that is asked about, and what they may lead to.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Trail {
+    /// In the order in which they are read; at least one. All but the last are entities, the last is
+    /// an entity or a set.
+    pub attrs: Vec<AttrOf>,
+    /// The entity that they lead to if it is in the last attribute.
+    pub to: Path,
+    /// Whether they also lead to it if an ancestor of it is there.
+    pub ancestors: bool,
+}
+
+/// An attribute of the entities of a type.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct AttrOf {
+    /// The type.
+    pub ty: TypeId,
+    /// The attribute's name.
+    pub attr: StrId,
 }
 
 /// Attributes of attributes of an entity.
@@ -74,12 +109,14 @@ impl<'a> Lookups<'a> {
     /// it can be. `before` is what is known of the nodes before it.
     pub(super) fn note(&mut self, body: &Body, op: &Op, before: &Analysed<'_>, known: &mut Known) {
         let lookup = match op {
+            _ if known.word.is_some() => None,
             Op::Binary(BinaryOp::In, of, object) if self.is_varied(body, *of) => {
                 self.path_to(body, *object, before).map(Lookup::In)
             }
             Op::Binary(BinaryOp::Contains, set, of) if self.is_varied(body, *of) => {
                 self.path_to_set(body, *set, before).map(Lookup::Element)
             }
+            Op::Binary(op, a, b) => self.trail(body, (*op, *a, *b), before),
             _ => None,
         };
         let place = lookup.and_then(|lookup| self.place(lookup));
@@ -124,6 +161,53 @@ impl<'a> Lookups<'a> {
     fn path_to_set(&self, body: &Body, node: NodeId, before: &Analysed<'_>) -> Option<Path> {
         let is_set = before.of(node).values.tag == Some(Tag::Set);
         self.path(body, node, before).filter(|_| is_set)
+    }
+
+    /// Whether attributes of the entity that varies lead to something that stays.
+    fn trail(
+        &self,
+        body: &Body,
+        (op, a, b): (BinaryOp, NodeId, NodeId),
+        before: &Analysed<'_>,
+    ) -> Option<Lookup> {
+        let (from, to) = match op {
+            BinaryOp::In => (b, a),
+            BinaryOp::Contains => (a, b),
+            // The entity that varies is one of the two, or leads to it.
+            BinaryOp::Eq if self.attrs(body, a, before).is_some() => (a, b),
+            BinaryOp::Eq => (b, a),
+            _ => return None,
+        };
+        let (last, object) = (before.of(from).values, before.of(to).values);
+        let fits = match (op, last.tag?) {
+            (BinaryOp::In, Tag::Set) => last.entity_sets,
+            (BinaryOp::In | BinaryOp::Eq, Tag::Entity) | (BinaryOp::Contains, Tag::Set) => true,
+            _ => false,
+        };
+        if !fits || object.tag != Some(Tag::Entity) {
+            return None;
+        }
+        Some(Lookup::Trail(Trail {
+            attrs: self.attrs(body, from, before)?,
+            to: self.path(body, to, before)?,
+            ancestors: op == BinaryOp::In,
+        }))
+    }
+
+    /// The attributes through which a node gets its value from the entity that varies, if that is
+    /// certain to have them.
+    fn attrs(&self, body: &Body, node: NodeId, before: &Analysed<'_>) -> Option<Vec<AttrOf>> {
+        let (mut node, mut attrs) = (node, Vec::new());
+        while let Op::GetAttr(base, attr) = &body.node(node).op {
+            before.of(node).place?;
+            attrs.push(AttrOf {
+                ty: before.of(*base).values.entity?,
+                attr: self.symbols.attr_name(attr),
+            });
+            node = *base;
+        }
+        attrs.reverse();
+        (self.is_varied(body, node) && !attrs.is_empty()).then_some(attrs)
     }
 
     /// The path to the value of a node that is certain to have one, and the same for all entities.

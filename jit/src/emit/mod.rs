@@ -21,7 +21,7 @@ mod sets;
 pub use batch::BatchSource;
 pub use fuse::{FusedPolicy, MAX_FUSED};
 pub use known::{Attribute, Facts, Subject, Values};
-pub use lookup::{Lookup, Origin, Path};
+pub use lookup::{AttrOf, Lookup, Origin, Path, Trail};
 
 use crate::unit::CompileError;
 use batch::Subjects;

@@ -51,7 +51,7 @@ impl Snapshot {
     /// What the lists for batches and queries take of memory.
     pub(crate) fn lists_memory(&self) -> TableMemory {
         let types = self.types.get().map(TypeLists::memory);
-        types.unwrap_or_default() + self.descendants.memory()
+        types.unwrap_or_default() + self.lists.memory()
     }
 
     fn types(&self) -> &TypeLists {

@@ -1,104 +1,77 @@
-//! What code for many entities looks up: who is in something that stays the same.
+//! What code for many entities looks up: who is in something that stays the same, and whose attributes
+//! lead to it.
 //!
-//! One by one, each entity's ancestors are searched, which are all over memory. Where the
-//! [descendants](Descendants) of entities are listed, those of what stays are marked in a bit set,
-//! once for a batch, and code of its own looks into that. So are the elements of sets. The sets are
-//! made when so many have been asked about that it pays.
+//! One by one, each entity's ancestors are searched, which are all over memory, or attributes of
+//! attributes are read. Where there are [lists](super::lists), those for which the answer is yes are
+//! marked in a bit set, once for a batch, and code of its own looks into that. The sets are made when so
+//! many have been asked about that it pays.
 
 use super::Batch;
 use crate::index::Side;
 use crate::jobs;
 use crate::snapshot::Snapshot;
-use crate::store::Reversed;
-use cedarjit_ir::arena::TableMemory;
+use crate::store::entities;
 use cedarjit_ir::expr::Var;
 use cedarjit_ir::fault::{Fault, planted};
-use cedarjit_ir::heap::Heaps;
 use cedarjit_ir::ids::EntityId;
 use cedarjit_ir::value::{Tag, Value};
-use cedarjit_jit::{BatchFunction, Lookup, Origin, Path};
-use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, OnceLock};
+use cedarjit_jit::{AttrOf, BatchFunction, Lookup, Origin, Path, Trail};
+use std::sync::Arc;
 
 #[cfg(test)]
 mod tests;
 
-/// How many descendants are marked in the time that searching one entity's ancestors takes.
+/// How many entities are marked in the time that one is evaluated without looking up.
 const MARKED: usize = 8;
 
-/// How many words of zeros are written in the time that marking one descendant takes.
+/// How many words of zeros are written in the time that marking one entity takes.
 const CLEARED: usize = 8;
 
-/// About as many entities of a small store are asked about before anything is made for them.
-const HOT: usize = 1_000;
+/// How many entities are marked in the time that it takes to read an attribute of one.
+const READ: usize = 8;
 
-/// The descendants of each entity, once they are listed. Shared by snapshots between which nobody's
-/// ancestors have changed.
-#[derive(Clone, Debug, Default)]
-pub(crate) struct Descendants(Arc<Listed>);
-
-#[derive(Debug, Default)]
-struct Listed {
-    /// How many entities have been asked about in batches that the lists would help.
-    asked: AtomicUsize,
-    lists: OnceLock<Option<Reversed>>,
-}
-
-impl Descendants {
-    /// The lists, if they are made by now.
-    pub(super) fn get(&self) -> Option<&Reversed> {
-        self.0.lists.get()?.as_ref()
-    }
-
-    /// Notes that entities were asked about. True each time that they have become as many again as
-    /// there are: listing descendants takes about as long as asking about all entities does.
-    fn count(&self, asked: usize, entities: usize) -> bool {
-        let entities = entities.max(HOT);
-        let before = self.0.asked.fetch_add(asked, Ordering::Relaxed);
-        before / entities != before.saturating_add(asked) / entities
-    }
-
-    /// What the lists take of memory.
-    pub(crate) fn memory(&self) -> TableMemory {
-        self.get()
-            .map_or_else(TableMemory::default, Reversed::memory)
-    }
-}
+/// How many times as many must be asked about until what was too much is tried again.
+const PATIENCE: usize = 4;
 
 /// What is known of the answers that code for one kind of entities looks up.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug)]
 pub(super) enum LookupState {
-    /// Nothing yet.
-    #[default]
-    Unknown,
-    /// It pays to make the sets when so many have been asked about.
-    Worth(usize),
+    /// It may pay to make the sets when so many have been asked about.
+    After(usize),
     /// For each 64 entities, a word of each question.
     Made(Vec<u64>),
     /// The questions have no answer.
     Unanswered,
 }
 
+impl Default for LookupState {
+    fn default() -> Self {
+        Self::After(0)
+    }
+}
+
+/// Why there are no sets.
+enum Unmade {
+    /// It does not pay yet: so much is to be done at least.
+    Expensive(usize),
+    /// A question has no answer.
+    Unanswered,
+}
+
 impl Snapshot {
-    /// Lists the descendants of each entity now, if that has not been done; otherwise it happens in
-    /// the background, when batches on this snapshot have asked about as many entities as there are.
-    ///
-    /// With these lists a batch finds out at once who is in what stays the same in it, such as a
-    /// folder that the principal owns. O(entities + their ancestors).
-    pub fn list_descendants(&self) {
-        let lists = &self.descendants.0.lists;
-        lists.get_or_init(|| Reversed::ancestors(&self.store));
+    /// Has lists made, and code compiled that looks things up with them, in the background.
+    fn submit_lookups(self: &Arc<Self>, place: u32, side: Side) {
+        // Busy engines replace a snapshot before its turn comes, and the lists live on.
+        let snapshot = Arc::clone(self);
+        jobs::submit(move || snapshot.make_lookups(place, side));
     }
 
-    /// Has descendants listed, and code compiled that looks things up with them, in the background.
-    fn submit_lookups(self: &Arc<Self>, place: u32, side: Side) {
-        let snapshot = Arc::downgrade(self);
-        jobs::submit(move || {
-            if let Some(snapshot) = snapshot.upgrade() {
-                snapshot.list_descendants();
-                snapshot.looking_code(place, side);
-            }
-        });
+    /// Lists what the code of a bucket needs, and compiles the code that looks things up.
+    pub(super) fn make_lookups(&self, place: u32, side: Side) {
+        if let Some(function) = self.looking_code(place, side) {
+            self.list_descendants();
+            self.list_holders(function.lookups());
+        }
     }
 }
 
@@ -106,25 +79,27 @@ impl Batch {
     /// Makes what the code for a kind looks up, if there is such code and it pays. `asked` of its
     /// entities are to be decided about next.
     pub(super) fn prepare_lookups(&mut self, number: usize, place: u32, asked: usize) {
+        match self.kinds.get(number).map(|kind| &kind.lookups) {
+            Some(LookupState::After(after)) if *after <= self.asked => {}
+            _ => return,
+        }
         let snapshot = &self.request.snapshot;
         let bucket = snapshot.buckets.get(place);
         let function = bucket.and_then(|bucket| bucket.batch(self.side).looking());
-        let (Some(function), Some(descendants)) = (function, snapshot.descendants.get()) else {
+        let ready = function.filter(|function| snapshot.lists.answer(function.lookups()));
+        let Some(lookups) = ready.map(BatchFunction::lookups) else {
             let entities = snapshot.store.headers().len();
-            if snapshot.descendants.count(asked, entities) {
+            if snapshot.lists.count(asked, entities) {
                 snapshot.submit_lookups(place, self.side);
             }
             return;
         };
-        let lookups = function.lookups();
-        let state = match self.kinds.get(number).map(|kind| &kind.lookups) {
-            Some(LookupState::Unknown) => self.worth(lookups, descendants),
-            Some(LookupState::Worth(asked)) => LookupState::Worth(*asked),
-            _ => return,
-        };
-        let state = match state {
-            LookupState::Worth(asked) if asked <= self.asked => self.make(lookups, descendants),
-            other => other,
+        let state = match self.make(lookups) {
+            Ok(sets) => LookupState::Made(sets),
+            Err(Unmade::Expensive(cost)) => {
+                LookupState::After((self.asked * PATIENCE).max(cost / MARKED))
+            }
+            Err(Unmade::Unanswered) => LookupState::Unanswered,
         };
         if let Some(kind) = self.kinds.get_mut(number) {
             kind.lookups = state;
@@ -140,59 +115,129 @@ impl Batch {
         }
     }
 
-    /// When it pays to make the sets.
-    fn worth(&self, lookups: &[Lookup], descendants: &Reversed) -> LookupState {
-        let mut marked = self.words() * lookups.len() / CLEARED;
-        for lookup in lookups {
-            let (path, descend) = match lookup {
-                Lookup::In(path) => (path, true),
-                Lookup::Element(path) => (path, false),
-            };
-            let Some(objects) = self.objects(path) else {
-                return LookupState::Unanswered;
-            };
-            marked += objects.len();
-            if descend {
-                let lists = objects.iter().map(|id| descendants.to(*id).len());
-                marked += lists.sum::<usize>();
-            }
-        }
-        LookupState::Worth(marked / MARKED)
-    }
-
-    fn make(&self, lookups: &[Lookup], descendants: &Reversed) -> LookupState {
-        let mut sets = vec![0_u64; self.words() * lookups.len()];
-        let mut mark = |place: usize, id: usize| {
-            // Of an entity that only the request knows nothing is asked.
-            if let Some(word) = sets.get_mut(id / 64 * lookups.len() + place) {
-                *word |= 1 << (id % 64);
-            }
+    fn make(&self, lookups: &[Lookup]) -> Result<Vec<u64>, Unmade> {
+        let snapshot = &self.request.snapshot;
+        let words = snapshot.store.headers().len().div_ceil(u64::BITS as usize);
+        let mut budget = Budget {
+            spent: 0,
+            most: self.asked * MARKED,
         };
+        budget.spend(words * lookups.len() / CLEARED)?;
+        let mut sets = vec![0_u64; words * lookups.len()];
         for (place, lookup) in lookups.iter().enumerate() {
-            let (path, descend) = match lookup {
-                Lookup::In(path) => (path, true),
-                Lookup::Element(path) => (path, false),
-            };
-            for id in self.objects(path).unwrap_or_default() {
-                if !(descend && planted(Fault::LookupWithoutSelf)) {
-                    mark(place, id.index());
+            let mark = |id: EntityId| {
+                let id = id.index();
+                // Of an entity that only the request knows nothing is asked.
+                if let Some(word) = sets.get_mut(id / 64 * lookups.len() + place) {
+                    *word |= 1 << (id % 64);
                 }
-                let below = descendants.to(id).iter().filter(|_| descend);
-                below.for_each(|id| mark(place, *id as usize));
+            };
+            match lookup {
+                Lookup::In(path) => self.mark_descendants(path, &mut budget, mark)?,
+                Lookup::Element(path) if planted(Fault::LookupElementsAsIn) => {
+                    self.mark_descendants(path, &mut budget, mark)?;
+                }
+                Lookup::Element(path) => {
+                    let elements = self.objects(path, &mut budget)?;
+                    elements.into_iter().for_each(mark);
+                }
+                Lookup::Trail(trail) => self.mark_trail(trail, &mut budget, mark)?,
             }
         }
-        LookupState::Made(sets)
+        Ok(sets)
     }
 
-    /// How many words a bit for each entity takes.
-    fn words(&self) -> usize {
-        let entities = self.request.snapshot.store.headers().len();
-        entities.div_ceil(u64::BITS as usize)
+    /// Calls `mark` with each entity that is in what is there.
+    fn mark_descendants(
+        &self,
+        path: &Path,
+        budget: &mut Budget,
+        mut mark: impl FnMut(EntityId),
+    ) -> Result<(), Unmade> {
+        let descendants = self.request.snapshot.lists.descendants();
+        let descendants = descendants.ok_or(Unmade::Unanswered)?;
+        for id in self.objects(path, budget)? {
+            let below = descendants.to(id);
+            budget.spend(below.len())?;
+            if !planted(Fault::LookupWithoutSelf) {
+                mark(id);
+            }
+            below.iter().for_each(|id| mark(EntityId(*id)));
+        }
+        Ok(())
     }
 
-    /// The entity that a path leads to, or those in the set that it leads to; `None` if there is
-    /// nothing, or something else.
-    fn objects(&self, path: &Path) -> Option<Vec<EntityId>> {
+    /// Calls `mark` with each entity whose attributes lead to what is there.
+    fn mark_trail(
+        &self,
+        trail: &Trail,
+        budget: &mut Budget,
+        mut mark: impl FnMut(EntityId),
+    ) -> Result<(), Unmade> {
+        let store = &self.request.snapshot.store;
+        let mut held = self.objects(&trail.to, budget)?;
+        if trail.ancestors && !planted(Fault::TrailWithoutAncestors) {
+            for id in held.clone() {
+                let above = store.ancestors_of(id).iter();
+                held.extend(above);
+            }
+        }
+        let Some((first, others)) = trail.attrs.split_first() else {
+            return Err(Unmade::Unanswered);
+        };
+        for attr in others.iter().rev() {
+            let mut holders = Vec::new();
+            self.for_each_holder(*attr, &mut held, budget, |id| holders.push(id))?;
+            held = holders;
+        }
+        self.for_each_holder(*first, &mut held, budget, &mut mark)
+    }
+
+    /// Calls `mark` with each entity that has one of these in an attribute, some more than once.
+    fn for_each_holder(
+        &self,
+        of: AttrOf,
+        held: &mut Vec<EntityId>,
+        budget: &mut Budget,
+        mut mark: impl FnMut(EntityId),
+    ) -> Result<(), Unmade> {
+        let (store, lists) = (&self.request.snapshot.store, &self.request.snapshot.lists);
+        let holders = lists.holders(of).ok_or(Unmade::Unanswered)?;
+        held.sort_unstable();
+        held.dedup();
+        budget.spend(held.len() + lists.changed().len() * READ)?;
+        for id in &*held {
+            let holders = holders.to(*id);
+            budget.spend(holders.len())?;
+            let holders = holders.iter().map(|id| EntityId(*id));
+            holders
+                .filter(|id| !lists.is_changed(*id))
+                .for_each(&mut mark);
+        }
+        for id in lists.changed() {
+            let header = store.header(*id);
+            let value = (header.ty == of.ty.0).then(|| store.attr(*id, of.attr));
+            let has = |value| entities(store, value).any(|id| held.binary_search(&id).is_ok());
+            if value.flatten().is_some_and(has) {
+                mark(*id);
+            }
+        }
+        Ok(())
+    }
+
+    /// The entity that a path leads to, or those in the set that it leads to.
+    fn objects(&self, path: &Path, budget: &mut Budget) -> Result<Vec<EntityId>, Unmade> {
+        let value = self.value(path).ok_or(Unmade::Unanswered)?;
+        let mut objects = Vec::new();
+        for entity in entities(&self.request.snapshot.store, value) {
+            budget.spend(1)?;
+            objects.push(entity);
+        }
+        Ok(objects)
+    }
+
+    /// The entity or the set that a path leads to; `None` if there is nothing, or something else.
+    fn value(&self, path: &Path) -> Option<Value> {
         let (store, values) = (&self.request.snapshot.store, &self.request.details.values);
         let origin = match path.origin {
             Origin::Var(Var::Principal) => values.principal(),
@@ -206,17 +251,24 @@ impl Batch {
             let entity = (value.tag == Tag::Entity).then(|| value.as_entity())?;
             value = store.attr(entity, *attr)?;
         }
-        if value.tag == Tag::Entity {
-            return Some(vec![value.as_entity()]);
+        Some(value).filter(|value| matches!(value.tag, Tag::Entity | Tag::Set))
+    }
+}
+
+/// What may be done to make sets, and what has been: in entities marked.
+struct Budget {
+    spent: usize,
+    most: usize,
+}
+
+impl Budget {
+    /// # Errors
+    /// When it is more than may be done.
+    fn spend(&mut self, cost: usize) -> Result<(), Unmade> {
+        self.spent += cost;
+        match self.spent <= self.most {
+            true => Ok(()),
+            false => Err(Unmade::Expensive(self.spent)),
         }
-        // Attributes are on the store's heap.
-        let heaps = Heaps {
-            global: store.heap(),
-            request: store.heap(),
-            scratch: store.heap(),
-        };
-        let set = (value.tag == Tag::Set).then(|| heaps.object(value.as_heap_ref()))??;
-        let entities = set.values().filter(|value| value.tag == Tag::Entity);
-        Some(entities.map(Value::as_entity).collect())
     }
 }

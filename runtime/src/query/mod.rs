@@ -15,6 +15,7 @@ mod candidates;
 mod code;
 mod decide;
 mod kind;
+mod lists;
 mod lookup;
 
 pub use actions::AllowedActions;
@@ -24,7 +25,7 @@ pub(crate) use code::BatchCell;
 #[cfg(feature = "other-targets")]
 pub(crate) use code::varied;
 pub use decide::Decisions;
-pub(crate) use lookup::Descendants;
+pub(crate) use lists::Lists;
 
 use crate::bind::BoundRequest;
 use crate::evaluate::{Evaluation, Scratch};
@@ -162,7 +163,9 @@ impl Batch {
 
     /// Compiles code for entities like this one now, if that has not been done; otherwise it happens
     /// in the background when many have been asked about. Where descendants are
-    /// [listed](Snapshot::list_descendants), so is code that uses the lists.
+    /// [listed](Snapshot::list_descendants), so is code that looks up what can be known before it runs,
+    /// and who has whom in the attributes that it looks up is listed, too: O(entities) for each of
+    /// these.
     ///
     /// Whether there is such code afterwards: there is none where the engine interprets, or where
     /// too many policies apply to the action.
@@ -175,8 +178,8 @@ impl Batch {
         let Some(place) = self.kinds.get(kind).and_then(|kind: &Kind| kind.place) else {
             return false;
         };
-        if snapshot.descendants.get().is_some() {
-            snapshot.looking_code(place, self.side);
+        if snapshot.lists.descendants().is_some() {
+            snapshot.make_lookups(place, self.side);
         }
         snapshot.batch_code(place, self.side).is_some()
     }

@@ -2,7 +2,10 @@
 
 use super::Store;
 use cedarjit_ir::arena::TableMemory;
+use cedarjit_ir::heap::{Heaps, Object};
 use cedarjit_ir::ids::EntityId;
+use cedarjit_ir::value::{Tag, Value};
+use cedarjit_jit::AttrOf;
 
 /// For each entity those that a relation leads from to it.
 #[derive(Clone, Debug, Default)]
@@ -29,6 +32,19 @@ impl Reversed {
     pub(super) fn parents(store: &Store) -> Option<Self> {
         let parents = |id| store.parents_of(id).iter();
         Self::of(store, |id| parents(id).map(move |parent| (id, parent)))
+    }
+
+    /// Which existing entities of a type have whom in an attribute, as its value or as an element; `None`
+    /// if that is more than four billion times.
+    ///
+    /// O(entities + elements of the attribute).
+    pub(crate) fn attribute(store: &Store, of: AttrOf) -> Option<Self> {
+        Self::of(store, |id| {
+            let header = store.header(id);
+            let value = (header.ty == of.ty.0).then(|| store.attr(id, of.attr));
+            let held = value.flatten().map(|value| entities(store, value));
+            held.into_iter().flatten().map(move |held| (id, held))
+        })
     }
 
     /// Turns round a relation between the entities of a store, given the pairs of each. Pairs with
@@ -77,4 +93,19 @@ impl Reversed {
         TableMemory::of::<u32>(self.starts.len(), self.starts.capacity())
             + TableMemory::of::<u32>(self.from.len(), self.from.capacity())
     }
+}
+
+/// The entity that an attribute's value is, or those in the set that it is; none if it is something else.
+pub(crate) fn entities(store: &Store, value: Value) -> impl Iterator<Item = EntityId> {
+    // Attributes are on the store's heap.
+    let heaps = Heaps {
+        global: store.heap(),
+        request: store.heap(),
+        scratch: store.heap(),
+    };
+    let set = (value.tag == Tag::Set).then(|| heaps.object(value.as_heap_ref()));
+    let elements = set.flatten().into_iter().flat_map(Object::values);
+    let all = elements.chain([value]);
+    all.filter(|value| value.tag == Tag::Entity)
+        .map(Value::as_entity)
 }

@@ -97,6 +97,7 @@ impl TestEngine for CedarjitEngine {
             // Late, so that the first requests come while code is being generated.
             background: made(uses(Mode::Background), || in_background(world))?,
             asking: asking.map(|it| Asking::new(&it.snapshot, world.entities.iter())),
+            asking_updated: Asking::default(),
             typed,
             updated,
             fused: uses(Mode::Fused),
@@ -198,6 +199,8 @@ struct LoadedCedarjit {
     background: Option<Ready>,
     /// Asks in batches and queries.
     asking: Option<Asking>,
+    /// Asks the updated engine in batches.
+    asking_updated: Asking,
     /// Whether batches have code compiled, as `fused`.
     compile_batches: bool,
     /// Binds every request from text.
@@ -452,6 +455,12 @@ impl LoadedCedarjit {
             .map_err(EngineError::request)
         });
         evaluate(Mode::Updated, bound.as_ref(), &mut self.scratch, answers);
+        if let Ok(bound) = &bound
+            && sampled
+            && let Some(decision) = self.asking_updated.batch(bound, request, false)
+        {
+            answers(Mode::Updated.name(), decision.into());
+        }
     }
 
     /// An engine without vectors.

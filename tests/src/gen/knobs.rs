@@ -145,7 +145,13 @@ knobs! {
     literals = 15,
     /// `context` or a record in it as a whole value.
     whole_records = 20,
+    /// Worlds whose policies ask who has what to do with whom, by attributes that all entities of a
+    /// type have.
+    relations = 5,
 }
+
+/// How many knobs are turned by the sequence that makes the world; those after them were added later.
+const FIRST: usize = Knobs::NAMES.len() - 1;
 
 /// Limits on the numbers of things in a world.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -228,8 +234,13 @@ impl Knobs {
     #[must_use]
     pub fn swarm(&self, rng: &mut Rng) -> Self {
         let mut knobs = self.clone();
-        for knob in knobs.all() {
-            *knob = match (*knob, rng.below(8)) {
+        let mut aside = rng.aside();
+        for (place, knob) in knobs.all().enumerate() {
+            let turn = match place < FIRST {
+                true => rng.below(8),
+                false => aside.below(8),
+            };
+            *knob = match (*knob, turn) {
                 (0 | 100, _) => continue,
                 (_, 0) => 0,
                 (_, 1) => knob.saturating_mul(3).min(100),

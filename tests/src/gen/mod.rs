@@ -25,6 +25,7 @@ mod paths;
 mod patterns;
 mod policies;
 mod population;
+mod relations;
 mod requests;
 mod rng;
 mod schema;

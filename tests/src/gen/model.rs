@@ -3,6 +3,7 @@
 use super::extensions::Ext;
 use super::knobs::Knobs;
 use super::names::{self, ACTIONS, GROUPS, NAMESPACES, ODD_STRINGS, ODD_TYPES, Pools, TYPES};
+use super::relations;
 use super::rng::Rng;
 use std::sync::Arc;
 
@@ -124,6 +125,8 @@ pub(super) struct Model {
     pub(super) entity_types: Vec<EntityType>,
     pub(super) actions: Vec<Action>,
     pub(super) pools: Pools,
+    /// Whether entities are made for [`relations`].
+    pub(super) relations: bool,
 }
 
 impl Model {
@@ -134,6 +137,7 @@ impl Model {
             entity_types: Vec::new(),
             actions: Vec::new(),
             pools: Pools::new(rng, knobs),
+            relations: rng.aside().chance(knobs.relations),
         };
         if rng.chance(knobs.namespaces) {
             let first = rng.below(NAMESPACES.len());
@@ -212,10 +216,10 @@ impl Model {
             Vec::new()
         };
         let plain = choices.is_empty();
-        let attrs = if plain {
-            self.fields(rng, knobs, 6, 2)
-        } else {
-            Arc::from([])
+        let attrs = match (plain, self.relations) {
+            (true, true) => relations::fields(rng, self),
+            (true, false) => self.fields(rng, knobs, 6, 2),
+            (false, _) => Arc::from([]),
         };
         let tags = (plain && rng.chance(knobs.tags)).then(|| match rng.one_in(4) {
             true => BOOL,

@@ -152,9 +152,18 @@ impl Paths {
 
     /// One of the paths that `keep` wants.
     pub(super) fn pick(&self, rng: &mut Rng, keep: impl Fn(&Path) -> bool) -> Option<usize> {
+        self.pick_at(rng, |_, path| keep(path))
+    }
+
+    /// One of the paths that `keep` wants, which is told their positions.
+    pub(super) fn pick_at(
+        &self,
+        rng: &mut Rng,
+        keep: impl Fn(usize, &Path) -> bool,
+    ) -> Option<usize> {
         let positions = || {
             let all = self.all.iter().enumerate();
-            all.filter(|(_, path)| keep(path)).map(|(n, _)| n)
+            all.filter(|(n, path)| keep(*n, path)).map(|(n, _)| n)
         };
         let count = positions().count();
         positions().nth(rng.below(count))

@@ -6,6 +6,7 @@ use super::knobs::Knobs;
 use super::names::{IDS, ODD_STRINGS, name};
 use super::paths::{Paths, Witness};
 use super::population::Population;
+use super::relations;
 use super::rng::Rng;
 use super::text::{Pieces, cedar_string, comma_separated};
 use super::value::{Uid, UidText};
@@ -39,6 +40,9 @@ pub(super) fn write(
     world: &Population,
     witnesses: &[Witness],
 ) -> (Pieces, Vec<Link>) {
+    if world.model.relations {
+        return (relations::policies(rng, world, witnesses), Vec::new());
+    }
     if let Some(witness) = rng.pick(witnesses) {
         if rng.chance(knobs.link_farms) {
             return farms::links(rng, world, witness);

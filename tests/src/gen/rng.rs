@@ -32,6 +32,14 @@ impl Rng {
         }
     }
 
+    /// Another sequence, which depends on how far this one is and takes nothing from it.
+    ///
+    /// What is added to the generator draws from it whether to appear at all: then the worlds in
+    /// which it does not are those that the same seeds made before.
+    pub fn aside(&self) -> Self {
+        Self::new(!self.state)
+    }
+
     fn byte(&mut self) -> Option<u8> {
         let byte = self.bytes.get(self.next_byte).copied()?;
         self.next_byte += 1;

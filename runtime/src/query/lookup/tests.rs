@@ -1,7 +1,9 @@
+use super::super::lists::MAX_CHANGED;
 use super::*;
 use crate::bind::BoundRequest;
 use crate::engine::Engine;
 use crate::request::EntityHandle;
+use crate::store::Reversed;
 use serde_json::json;
 use std::thread::sleep;
 use std::time::{Duration, Instant};
@@ -12,10 +14,24 @@ const POLICIES: &str = r#"
     permit (principal, action == Action::"read", resource) when { principal.pinned.contains(resource) };
     permit (principal, action == Action::"read", resource) when { resource in Folder::"shared" };
     permit (principal, action == Action::"read", resource) when { principal in resource.folder.readers };
+    permit (principal, action == Action::"read", resource) when { resource.owner == principal };
+    permit (principal, action == Action::"read", resource) when { resource.editors.contains(principal) };
+    permit (principal, action == Action::"read", resource) when { principal in resource.editors };
 "#;
 
 fn uid(ty: &str, id: &str) -> serde_json::Value {
     json!({"__entity": {"type": ty, "id": id}})
+}
+
+/// The user owns the eleventh document, edits the thirteenth, and is in a group that edits the fifteenth.
+fn document(i: usize) -> serde_json::Value {
+    let owner = uid("User", if i == 11 { "u" } else { "nobody" });
+    let editors = match i {
+        13 => vec![owner.clone(), uid("User", "u")],
+        15 => vec![uid("Group", "staff")],
+        _ => vec![],
+    };
+    json!({"folder": uid("Folder", &format!("f{}", i / 10)), "owner": owner, "editors": editors})
 }
 
 /// A chain of folders `f0` to `f9`, each in the one before, and ten documents in each.
@@ -42,8 +58,8 @@ fn engine() -> Engine {
     }
     for i in 0..100 {
         let own = uid("Folder", &folder(i / 10));
-        let attrs = json!({"folder": own});
-        all.push(json!({"uid": {"type": "Doc", "id": format!("d{i}")}, "parents": [own], "attrs": attrs}));
+        let uid = json!({"type": "Doc", "id": format!("d{i}")});
+        all.push(json!({"uid": uid, "parents": [own], "attrs": document(i)}));
     }
     let builder = Engine::builder().policies_str(POLICIES);
     builder
@@ -71,7 +87,8 @@ fn decide(batch: &mut Batch, documents: &[EntityHandle]) -> Vec<usize> {
 }
 
 fn expected() -> Vec<usize> {
-    [1].into_iter().chain(30..40).chain(70..100).collect()
+    let single = [1, 11, 13, 15].into_iter();
+    single.chain(30..40).chain(70..100).collect()
 }
 
 fn is_made(batch: &Batch) -> bool {
@@ -96,8 +113,19 @@ fn questions_are_found_once_each_and_looked_up() {
     let kinds = function.lookups().iter().map(|lookup| match lookup {
         Lookup::In(path) => ("in", path.attrs.len()),
         Lookup::Element(path) => ("element", path.attrs.len()),
+        Lookup::Trail(trail) if trail.ancestors => ("trail up", trail.attrs.len()),
+        Lookup::Trail(trail) => ("trail", trail.attrs.len()),
     });
-    let expected = [("in", 1), ("in", 1), ("element", 1), ("in", 0)];
+    let expected = [
+        ("in", 1),
+        ("in", 1),
+        ("element", 1),
+        ("in", 0),
+        ("trail up", 2),
+        ("trail", 1),
+        ("trail", 1),
+        ("trail up", 1),
+    ];
     assert_eq!(kinds.collect::<Vec<_>>(), expected);
 }
 
@@ -150,16 +178,96 @@ fn lists_are_shared_until_somebody_has_other_ancestors() {
     let staff = [uid("Group", "staff")];
     engine.update(|tx| tx.upsert_entity(user(&staff))).unwrap();
     let snapshot = engine.snapshot();
-    assert!(snapshot.descendants.get().is_some());
+    assert!(snapshot.lists.descendants().is_some());
     let (documents, bound) = (documents(&snapshot), bind(&snapshot));
     let mut batch = bound.for_resources();
     batch.warm_up(documents[0]);
-    let expected: Vec<_> = (30..40).chain(90..100).collect();
+    let expected: Vec<_> = [11, 13, 15]
+        .into_iter()
+        .chain(30..40)
+        .chain(90..100)
+        .collect();
     assert_eq!(decide(&mut batch, &documents), expected);
     assert!(is_made(&batch));
     let parents = [uid("Folder", "f0")];
     engine
         .update(|tx| tx.upsert_entity(user(&parents)))
         .unwrap();
-    assert!(engine.snapshot().descendants.get().is_none());
+    assert!(engine.snapshot().lists.descendants().is_none());
+}
+
+/// The document that the user owns is given away, and another comes.
+#[test]
+fn who_has_whom_outlives_changes() {
+    let engine = engine();
+    let before = engine.snapshot();
+    before.list_descendants();
+    let (documents, bound) = (documents(&before), bind(&before));
+    let mut batch = bound.for_resources();
+    batch.warm_up(documents[0]);
+    let change = |id: usize, like: usize| {
+        let own = uid("Folder", &format!("f{}", id / 10));
+        let uid = json!({"type": "Doc", "id": format!("d{id}")});
+        let document = json!({"uid": uid, "attrs": document(like), "parents": [own]});
+        let document = cedar_policy::Entity::from_json_value(document, None).unwrap();
+        engine.update(|tx| tx.upsert_entity(document)).unwrap();
+    };
+    change(11, 0);
+    change(20, 13);
+    change(21, 36);
+    let after = engine.snapshot();
+    let listed = |snapshot: &Snapshot| {
+        let attrs = snapshot.lists.memory();
+        (snapshot.lists.changed().len(), attrs.used > 0)
+    };
+    assert_eq!(listed(&before), (0, true));
+    assert_eq!(listed(&after), (3, true));
+    let bound = bind(&after);
+    let mut changed = bound.for_resources();
+    changed.warm_up(documents[0]);
+    let single = [1, 13, 15, 20, 21].into_iter();
+    let all: Vec<_> = single.chain(30..40).chain(70..100).collect();
+    assert_eq!(decide(&mut changed, &documents), all);
+    assert!(is_made(&changed));
+    assert_eq!(decide(&mut batch, &documents), expected());
+    assert!(is_made(&batch));
+}
+
+#[test]
+fn after_many_changes_it_is_listed_anew() {
+    let engine = engine();
+    engine.snapshot().list_descendants();
+    let of = |snapshot: &Arc<Snapshot>| {
+        let bound = bind(snapshot);
+        let documents = documents(snapshot);
+        let mut batch = bound.for_resources();
+        batch.warm_up(documents[0]);
+        decide(&mut batch, &documents);
+        is_made(&batch)
+    };
+    assert!(of(&engine.snapshot()));
+    let changes = |rounds: std::ops::Range<usize>| {
+        for round in rounds {
+            let home = uid("Folder", &format!("f{}", round % 10));
+            let attrs = json!({"home": home, "folders": [], "pinned": []});
+            let parents = [uid("Group", "staff")];
+            let user =
+                json!({"uid": {"type": "User", "id": "u"}, "attrs": attrs, "parents": parents});
+            let user = cedar_policy::Entity::from_json_value(user, None).unwrap();
+            engine.update(|tx| tx.upsert_entity(user)).unwrap();
+        }
+    };
+    let owners = |snapshot: &Snapshot| {
+        let descendants = snapshot.lists.descendants().map(Reversed::memory);
+        snapshot.lists.memory().used > descendants.unwrap().used
+    };
+    changes(0..MAX_CHANGED);
+    assert!(owners(&engine.snapshot()));
+    assert_eq!(engine.snapshot().lists.changed().len(), 1);
+    assert!(of(&engine.snapshot()));
+    changes(0..1);
+    assert!(!owners(&engine.snapshot()));
+    assert_eq!(engine.snapshot().lists.changed().len(), 0);
+    assert!(of(&engine.snapshot()));
+    assert!(owners(&engine.snapshot()));
 }

@@ -259,19 +259,40 @@ impl Wanderer {
         Ok(bound.clone())
     }
 
-    /// At times, leaves the goal's state and comes back, with code fused for the request on either
-    /// side, which the next state must not go on with where it no longer fits.
+    /// At times, leaves the goal's state and comes back, with code fused and entities listed for the
+    /// request on either side, which the next state must not go on with where it no longer fits.
     pub(in crate::engines) fn detour(&mut self, request: &Request) -> Result<(), EngineError> {
         if self.detours == 0 || !self.rng.one_in(4) {
             return Ok(());
         }
         self.detours -= 1;
-        let warm_up = |engine: &Engine| engine.snapshot().bind(request).map(|b| b.warm_up());
+        let listed = self.detours.is_multiple_of(2);
+        let warm_up = |engine: &Engine| {
+            let bound = engine.snapshot().bind(request)?;
+            bound.warm_up();
+            if listed {
+                list(&bound, request);
+            }
+            Ok::<_, RequestError>(())
+        };
         // A state may refuse what another takes.
         drop(warm_up(&self.engine));
         self.wander()?;
         drop(warm_up(&self.engine));
         self.go_home()
+    }
+}
+
+/// Has a batch list what it looks up.
+fn list(bound: &BoundRequest, request: &Request) {
+    let snapshot = bound.snapshot();
+    let resource = request.resource().map(ToString::to_string);
+    let resource = resource.and_then(|uid| snapshot.resolve(&uid).ok().flatten());
+    if let Some(resource) = resource {
+        snapshot.list_descendants();
+        let mut batch = bound.for_resources();
+        batch.warm_up(resource);
+        batch.decide([resource]);
     }
 }
 
