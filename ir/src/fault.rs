@@ -350,8 +350,6 @@ faults! {
     "runtime/src/query/lookup.rs" {
         /// Where many are decided at a time, an entity is not in itself.
         LookupWithoutSelf,
-        /// Where many are decided at a time, what is in an element of a set counts as one.
-        LookupElementsAsIn,
         /// Where many are decided at a time, attributes do not lead to an entity that is in theirs.
         TrailWithoutAncestors,
     }

@@ -134,9 +134,6 @@ impl Batch {
             };
             match lookup {
                 Lookup::In(path) => self.mark_descendants(path, &mut budget, mark)?,
-                Lookup::Element(path) if planted(Fault::LookupElementsAsIn) => {
-                    self.mark_descendants(path, &mut budget, mark)?;
-                }
                 Lookup::Element(path) => {
                     let elements = self.objects(path, &mut budget)?;
                     elements.into_iter().for_each(mark);

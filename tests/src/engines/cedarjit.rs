@@ -457,9 +457,12 @@ impl LoadedCedarjit {
         evaluate(Mode::Updated, bound.as_ref(), &mut self.scratch, answers);
         if let Ok(bound) = &bound
             && sampled
-            && let Some(decision) = self.asking_updated.batch(bound, request, false)
         {
-            answers(Mode::Updated.name(), decision.into());
+            // The way home has most often changed who is in what.
+            bound.snapshot().list_descendants();
+            if let Some(decision) = self.asking_updated.batch(bound, request, true) {
+                answers(Mode::Updated.name(), decision.into());
+            }
         }
     }
 

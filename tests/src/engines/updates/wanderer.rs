@@ -292,7 +292,6 @@ fn list(bound: &BoundRequest, request: &Request) {
         snapshot.list_descendants();
         let mut batch = bound.for_resources();
         batch.warm_up(resource);
-        batch.decide([resource]);
     }
 }
 
