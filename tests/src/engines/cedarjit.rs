@@ -460,8 +460,9 @@ impl LoadedCedarjit {
         {
             // The way home has most often changed who is in what.
             bound.snapshot().list_descendants();
-            if let Some(decision) = self.asking_updated.batch(bound, request, true) {
-                answers(Mode::Updated.name(), decision.into());
+            let decision = self.asking_updated.batch(bound, request, true);
+            if let Some(disagreement @ Err(_)) = decision {
+                answers(Mode::Updated.name(), disagreement.into());
             }
         }
     }
