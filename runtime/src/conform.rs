@@ -6,7 +6,7 @@
 
 use crate::store::{Store, THREADED};
 use cedarjit_frontend::schema::{Attrs, SchemaFacts, SchemaType};
-use cedarjit_ir::heap::{HeapRef, Heaps, Object};
+use cedarjit_ir::heap::{HeapRef, Object};
 use cedarjit_ir::ids::{EntityId, ShapeId, StrId, TypeId};
 use cedarjit_ir::interner::Interner;
 use cedarjit_ir::value::{Tag, Value};
@@ -109,13 +109,7 @@ struct Check<'a> {
 
 impl Check<'_> {
     fn object(&self, reference: HeapRef) -> Option<Object<'_>> {
-        let heap = self.store.heap();
-        let heaps = Heaps {
-            global: heap,
-            request: heap,
-            scratch: heap,
-        };
-        heaps.object(reference)
+        self.store.heaps().object(reference)
     }
 
     fn claim<'b>(&self, facts: &'b SchemaFacts, ty: TypeId, shape: ShapeId) -> Claim<'b> {

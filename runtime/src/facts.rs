@@ -7,7 +7,7 @@
 use crate::store::{Store, StoreUpdate};
 use cedarjit_ir::abi::{AttrEntry, EntityHeader};
 use cedarjit_ir::expr::Var;
-use cedarjit_ir::heap::{HeapRef, Heaps, Object};
+use cedarjit_ir::heap::{HeapRef, Object};
 use cedarjit_ir::ids::{EntityId, ShapeId, StrId, TypeId};
 use cedarjit_ir::interner::Interner;
 use cedarjit_ir::value::{Tag, Value};
@@ -135,20 +135,11 @@ impl StoreFacts {
     }
 }
 
-fn heaps(store: &Store) -> Heaps<'_> {
-    let heap = store.heap();
-    Heaps {
-        global: heap,
-        request: heap,
-        scratch: heap,
-    }
-}
-
 /// The attribute record of an entity, if it exists.
 fn record<'a>(header: &EntityHeader, store: &'a Store) -> Option<Object<'a>> {
     // A missing entity has no record, and the word where its would be is none.
     let record = HeapRef(header.attrs);
-    heaps(store).object(record).filter(|_| record.is_some())
+    store.heaps().object(record).filter(|_| record.is_some())
 }
 
 fn observed<'a>(record: Object<'a>, store: &'a Store) -> impl Iterator<Item = Values> + Clone + 'a {
@@ -167,7 +158,7 @@ fn observe(value: Value, store: &Store) -> Values {
             seen.exists = Some(subject.exists);
         }
         Tag::Set => {
-            let set = heaps(store).object(value.as_heap_ref());
+            let set = store.heaps().object(value.as_heap_ref());
             seen.entity_sets = set.and_then(Object::entity_words).is_some();
         }
         _ => {}

@@ -185,13 +185,17 @@ impl Store {
             .attrs(ShapeId(header.shape))
             .binary_search(&name)
             .ok()?;
-        // Attribute records are on the global heap, so the other two are never asked.
-        let heaps = Heaps {
+        Some(self.heaps().object(HeapRef(header.attrs))?.get(slot))
+    }
+
+    /// To read what is stored: that is on the global heap, so the other two are never asked.
+    #[inline]
+    pub(crate) fn heaps(&self) -> Heaps<'_> {
+        Heaps {
             global: self.heap(),
             request: self.heap(),
             scratch: self.heap(),
-        };
-        Some(heaps.object(HeapRef(header.attrs))?.get(slot))
+        }
     }
 
     /// A tag of an entity. O(log n) in the number of tags.

@@ -6,7 +6,7 @@
 //! what that is in: by going back from there to whoever has it in the last of these attributes, and so
 //! on. The code then looks up a bit.
 
-use super::known::{Analysed, Known};
+use super::known::{Analysed, Known, Values};
 use super::{Emitter, Operand, Symbols, checked_memory};
 use cedarjit_ir::expr::{BinaryOp, Body, Op, Var};
 use cedarjit_ir::fault::{Fault, planted};
@@ -55,7 +55,7 @@ pub struct Trail {
 }
 
 /// An attribute of the entities of a type.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct AttrOf {
     /// The type.
     pub ty: TypeId,
@@ -116,7 +116,15 @@ impl<'a> Lookups<'a> {
             Op::Binary(BinaryOp::Contains, set, of) if self.is_varied(body, *of) => {
                 self.path_to_set(body, *set, before).map(Lookup::Element)
             }
-            Op::Binary(op, a, b) => self.trail(body, (*op, *a, *b), before),
+            Op::Binary(op @ BinaryOp::In, of, object) => {
+                self.trail(body, *op, (*object, *of), before)
+            }
+            Op::Binary(op @ BinaryOp::Contains, set, of) => {
+                self.trail(body, *op, (*set, *of), before)
+            }
+            Op::Binary(op @ BinaryOp::Eq, a, b) => self
+                .trail(body, *op, (*a, *b), before)
+                .or_else(|| self.trail(body, *op, (*b, *a), before)),
             _ => None,
         };
         let place = lookup.and_then(|lookup| self.place(lookup));
@@ -146,15 +154,9 @@ impl<'a> Lookups<'a> {
         known
     }
 
-    /// The path to an entity, or to a set of nothing but entities: with something else in it `in`
-    /// fails.
+    /// The path to what something may be in.
     fn path_to(&self, body: &Body, node: NodeId, before: &Analysed<'_>) -> Option<Path> {
-        let values = before.of(node).values;
-        let fits = match values.tag {
-            Some(Tag::Entity) => true,
-            Some(Tag::Set) => values.entity_sets,
-            _ => false,
-        };
+        let fits = are_entities(before.of(node).values);
         self.path(body, node, before).filter(|_| fits)
     }
 
@@ -163,26 +165,19 @@ impl<'a> Lookups<'a> {
         self.path(body, node, before).filter(|_| is_set)
     }
 
-    /// Whether attributes of the entity that varies lead to something that stays.
+    /// Whether attributes of the entity that varies, which end at `from`, lead to what stays.
     fn trail(
         &self,
         body: &Body,
-        (op, a, b): (BinaryOp, NodeId, NodeId),
+        op: BinaryOp,
+        (from, to): (NodeId, NodeId),
         before: &Analysed<'_>,
     ) -> Option<Lookup> {
-        let (from, to) = match op {
-            BinaryOp::In => (b, a),
-            BinaryOp::Contains => (a, b),
-            // The entity that varies is one of the two, or leads to it.
-            BinaryOp::Eq if self.attrs(body, a, before).is_some() => (a, b),
-            BinaryOp::Eq => (b, a),
-            _ => return None,
-        };
         let (last, object) = (before.of(from).values, before.of(to).values);
-        let fits = match (op, last.tag?) {
-            (BinaryOp::In, Tag::Set) => last.entity_sets,
-            (BinaryOp::In | BinaryOp::Eq, Tag::Entity) | (BinaryOp::Contains, Tag::Set) => true,
-            _ => false,
+        let fits = match op {
+            BinaryOp::In => are_entities(last),
+            BinaryOp::Contains => last.tag == Some(Tag::Set),
+            _ => last.tag == Some(Tag::Entity),
         };
         if !fits || object.tag != Some(Tag::Entity) {
             return None;
@@ -230,6 +225,15 @@ impl<'a> Lookups<'a> {
         };
         attrs.reverse();
         Some(Path { origin, attrs })
+    }
+}
+
+/// Whether values are entities, or sets of nothing but entities: with something else in it `in` fails.
+fn are_entities(values: Values) -> bool {
+    match values.tag {
+        Some(Tag::Entity) => true,
+        Some(Tag::Set) => values.entity_sets,
+        _ => false,
     }
 }
 

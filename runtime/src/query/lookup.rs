@@ -115,6 +115,10 @@ impl Batch {
         }
     }
 
+    /// The sets: for each 64 entities, a word of each question.
+    ///
+    /// # Errors
+    /// When that costs more than it saves for as many as have been asked about.
     fn make(&self, lookups: &[Lookup]) -> Result<Vec<u64>, Unmade> {
         let snapshot = &self.request.snapshot;
         let words = snapshot.store.headers().len().div_ceil(u64::BITS as usize);
@@ -169,7 +173,7 @@ impl Batch {
         &self,
         trail: &Trail,
         budget: &mut Budget,
-        mut mark: impl FnMut(EntityId),
+        mark: impl FnMut(EntityId),
     ) -> Result<(), Unmade> {
         let store = &self.request.snapshot.store;
         let mut held = self.objects(&trail.to, budget)?;
@@ -187,7 +191,7 @@ impl Batch {
             self.for_each_holder(*attr, &mut held, budget, |id| holders.push(id))?;
             held = holders;
         }
-        self.for_each_holder(*first, &mut held, budget, &mut mark)
+        self.for_each_holder(*first, &mut held, budget, mark)
     }
 
     /// Calls `mark` with each entity that has one of these in an attribute, some more than once.

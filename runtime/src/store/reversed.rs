@@ -2,7 +2,7 @@
 
 use super::Store;
 use cedarjit_ir::arena::TableMemory;
-use cedarjit_ir::heap::{Heaps, Object};
+use cedarjit_ir::heap::Object;
 use cedarjit_ir::ids::EntityId;
 use cedarjit_ir::value::{Tag, Value};
 use cedarjit_jit::AttrOf;
@@ -97,13 +97,7 @@ impl Reversed {
 
 /// The entity that an attribute's value is, or those in the set that it is; none if it is something else.
 pub(crate) fn entities(store: &Store, value: Value) -> impl Iterator<Item = EntityId> {
-    // Attributes are on the store's heap.
-    let heaps = Heaps {
-        global: store.heap(),
-        request: store.heap(),
-        scratch: store.heap(),
-    };
-    let set = (value.tag == Tag::Set).then(|| heaps.object(value.as_heap_ref()));
+    let set = (value.tag == Tag::Set).then(|| store.heaps().object(value.as_heap_ref()));
     let elements = set.flatten().into_iter().flat_map(Object::values);
     let all = elements.chain([value]);
     all.filter(|value| value.tag == Tag::Entity)
