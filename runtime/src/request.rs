@@ -14,8 +14,8 @@ pub(crate) use plain::{ContextJson, Ground, Work, bind_plain};
 pub(crate) use rules::{Applicable, RequestRules};
 pub use uid::{EntityHandle, Uid};
 pub(crate) use uid::{cedar_uid, is_plain_name, split_plain, uid_of_names};
-pub(crate) use values::Local;
 pub use values::RequestValues;
+pub(crate) use values::{Local, LocalPart};
 
 use crate::values::ValueError;
 use cedar_policy::{

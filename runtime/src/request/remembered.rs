@@ -7,23 +7,36 @@ use cedarjit_ir::fault::{Fault, planted};
 use cedarjit_ir::ids::{EntityId, TypeId};
 use cedarjit_ir::interner::{Interner, InternerIdentity, same_bytes};
 
-/// How many places there are, each for two texts: 64 KiB.
-const PLACES: usize = 512;
+/// How many places there are, each for [`WAYS`] texts: 128 KiB.
+const PLACES: usize = 1_024;
+
+/// How many texts a place has room for.
+const WAYS: usize = 2;
+
+/// The bytes of a text that its [`words`] have: the first half of them, and the last.
+const WORDS_BYTES: usize = 32;
 
 /// The longest text that is remembered: with it a slot is a cache line.
-const MOST_BYTES: usize = 52;
+const MOST_BYTES: usize = WORDS_BYTES + 20;
 
 /// Of so many texts that are looked up one is remembered: what comes often soon is, and what comes
-/// once costs little. A binder for a single request remembers nothing.
+/// once costs little.
 const EVERY: u32 = 4;
+
+/// How many texts are looked up before one is remembered: a binder for a few requests needs no memory
+/// for that.
+const FEW: u32 = 32;
 
 /// Uids of one interner, by their texts.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct RememberedUids {
     /// Whose ids these are.
     identity: Option<InternerIdentity>,
-    /// [`PLACES`], or none yet; the later text of two comes first.
-    places: Vec<[Slot; 2]>,
+    /// For each of [`PLACES`], the [tag](Key) of its second text; none yet before the first. Which of
+    /// two slots to read is told without reading either.
+    second: Vec<u16>,
+    /// For each of [`PLACES`], its texts.
+    slots: Vec<[Slot; WAYS]>,
     /// How many texts were looked up.
     looked_up: u32,
 }
@@ -31,7 +44,9 @@ pub(crate) struct RememberedUids {
 #[derive(Clone, Copy, Debug)]
 #[repr(C, align(64))]
 struct Slot {
-    text: [u8; MOST_BYTES],
+    words: [u64; 4],
+    /// What a long text has between the bytes that the words have.
+    middle: [u8; MOST_BYTES - WORDS_BYTES],
     /// More than [`MOST_BYTES`] if the slot is empty.
     len: u32,
     id: EntityId,
@@ -44,19 +59,33 @@ const _: () = assert!(PLACES.is_power_of_two());
 
 impl Slot {
     const EMPTY: Self = Self {
-        text: [0; MOST_BYTES],
+        words: [0; 4],
+        middle: [0; MOST_BYTES - WORDS_BYTES],
         len: u32::MAX,
         id: EntityId(0),
         ty: TypeId(0),
     };
 
-    #[inline]
-    fn is(&self, text: &str) -> bool {
-        let own = self.text.get(..self.len as usize);
-        own.is_some_and(|own| {
-            same_bytes(own, text.as_bytes())
-                || (planted(Fault::RememberedByLength) && own.len() == text.len())
-        })
+    /// Whether this is the text of which these are the words.
+    ///
+    /// Texts of up to 32 bytes take no branch but that on the outcome: how long the next one is
+    /// cannot be predicted.
+    #[inline(always)]
+    fn is(&self, [a, b, c, d]: [u64; 4], text: &str) -> bool {
+        let own = self.words;
+        let mut differ = (own[0] ^ a) | (own[1] ^ b) | (own[2] ^ c) | (own[3] ^ d);
+        if planted(Fault::RememberedByLength) {
+            differ = 0;
+        }
+        let same = differ | (text.len() as u64 ^ u64::from(self.len)) == 0;
+        same && (text.len() <= WORDS_BYTES || self.middle_is(text))
+    }
+
+    /// Whether the middle is that of a text of the same length.
+    fn middle_is(&self, text: &str) -> bool {
+        let middle = middle(text.as_bytes());
+        let own = self.middle.get(..middle.len());
+        own.is_some_and(|own| same_bytes(own, middle) || planted(Fault::RememberedByLength))
     }
 }
 
@@ -73,7 +102,7 @@ impl RememberedUids {
     fn forget(&mut self, interner: &Interner) {
         self.identity = Some(interner.identity());
         if !planted(Fault::RememberedOfOtherInterner) {
-            self.places.fill([Slot::EMPTY; 2]);
+            self.slots.fill([Slot::EMPTY; WAYS]);
         }
     }
 
@@ -82,8 +111,13 @@ impl RememberedUids {
     /// The interner must be the one that was [turned to](Self::turn_to), in whatever state.
     #[inline(always)]
     pub(crate) fn get(&self, interner: &Interner, text: &str) -> Option<(EntityId, TypeId)> {
-        let slots = self.places.get(place(text.as_bytes()))?;
-        let slot = slots.iter().find(|slot| slot.is(text))?;
+        let words = words(text.as_bytes())?;
+        let key = Key::of(words);
+        let way = usize::from(*self.second.get(key.place)? == key.tag);
+        let slot = &self.slots.get(key.place)?[way];
+        if !slot.is(words, text) {
+            return None;
+        }
         // The state may be an earlier one than that in which the uid was found.
         (slot.id.index() < interner.entity_count()).then_some((slot.id, slot.ty))
     }
@@ -91,51 +125,95 @@ impl RememberedUids {
     /// Takes note of what was found in the interner.
     pub(crate) fn note(&mut self, text: &str, found: (EntityId, TypeId)) {
         self.looked_up = self.looked_up.wrapping_add(1);
-        if self.looked_up.is_multiple_of(EVERY) && text.len() <= MOST_BYTES {
+        let due = self.looked_up.is_multiple_of(EVERY) && self.looked_up >= FEW;
+        if due && text.len() <= MOST_BYTES {
             self.remember(text, found);
         }
     }
 
     fn remember(&mut self, text: &str, (id, ty): (EntityId, TypeId)) {
-        if self.places.is_empty() {
-            self.places = vec![[Slot::EMPTY; 2]; PLACES];
-        }
-        let Some([later, earlier]) = self.places.get_mut(place(text.as_bytes())) else {
+        let Some(words) = words(text.as_bytes()) else {
             return;
         };
-        *earlier = *later;
-        if let Some(own) = later.text.get_mut(..text.len()) {
-            own.copy_from_slice(text.as_bytes());
-            (later.len, later.id, later.ty) = (text.len() as u32, id, ty);
+        if self.slots.is_empty() {
+            self.second = vec![0; PLACES];
+            self.slots = vec![[Slot::EMPTY; WAYS]; PLACES];
         }
+        let key = Key::of(words);
+        let (Some(second), Some(slots)) = (
+            self.second.get_mut(key.place),
+            self.slots.get_mut(key.place),
+        ) else {
+            return;
+        };
+        let [first, last] = slots;
+        // What came before is the second, unless both have the same tag: then it is forgotten.
+        if first.len != u32::MAX {
+            *last = *first;
+            *second = Key::of(first.words).tag;
+        }
+        let slot = match *second == key.tag {
+            true => last,
+            false => first,
+        };
+        let text = text.as_bytes();
+        for (own, byte) in slot.middle.iter_mut().zip(middle(text)) {
+            *own = *byte;
+        }
+        (slot.words, slot.len) = (words, text.len() as u32);
+        (slot.id, slot.ty) = (id, ty);
     }
 }
 
-/// Where a text is, by its first and its last bytes.
-///
-/// Without a key: texts that somebody chooses for one place are looked up, and that is all.
-#[inline]
-fn place(text: &[u8]) -> usize {
-    let (first, last) = match (text.first_chunk(), text.last_chunk()) {
-        (Some(first), Some(last)) => (u128::from_le_bytes(*first), u128::from_le_bytes(*last)),
-        _ => match (text.first_chunk(), text.last_chunk()) {
-            (Some(first), Some(last)) => (
-                u64::from_le_bytes(*first).into(),
-                u64::from_le_bytes(*last).into(),
-            ),
-            // `A::"b"`; these share a place.
-            _ => (0, 0),
-        },
+/// The first sixteen and the last sixteen bytes of a text, or the first eight and the last eight
+/// twice: all bytes of a text of up to [`WORDS_BYTES`]. `None` if it is too short, as `A::"b"` is.
+#[inline(always)]
+fn words(text: &[u8]) -> Option<[u64; 4]> {
+    const WORD: usize = size_of::<u64>();
+    let last = text.len().checked_sub(WORD)?;
+    let word = |start: usize| {
+        let bytes = text.get(start..)?.first_chunk()?;
+        Some(u64::from_le_bytes(*bytes))
     };
-    let low = |word: u128| word as u64;
-    let high = |word: u128| (word >> u64::BITS) as u64;
-    let [a, b, c, d] = [low(first), high(first), low(last), high(last)];
-    let mixed = (a.wrapping_mul(0x9e37_79b9_7f4a_7c15))
-        .wrapping_add(b.wrapping_mul(0xd6e8_feb8_6659_fd93))
-        .wrapping_add(c.wrapping_mul(0xe703_7ed1_a0b4_28db))
-        .wrapping_add(d.wrapping_mul(0x8ebc_6af0_9c88_c6e3));
-    // A product's high bits depend on all bits of its factors.
-    (mixed >> (u64::BITS - PLACES.trailing_zeros())) as usize
+    Some([
+        word(0)?,
+        word(last.min(WORD))?,
+        word(last.saturating_sub(WORD))?,
+        word(last)?,
+    ])
+}
+
+/// The bytes of a text that its [`words`] do not have.
+fn middle(text: &[u8]) -> &[u8] {
+    let half = WORDS_BYTES / 2;
+    let end = text.len().saturating_sub(half);
+    text.get(half..end).unwrap_or_default()
+}
+
+/// Where a text is looked for.
+///
+/// Without a key that nobody knows: texts that somebody chooses for one place are looked up, and that
+/// is all.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Key {
+    place: usize,
+    tag: u16,
+}
+
+impl Key {
+    #[inline(always)]
+    fn of([a, b, c, d]: [u64; 4]) -> Self {
+        let mixed = (a.wrapping_mul(0x9e37_79b9_7f4a_7c15))
+            .wrapping_add(b.wrapping_mul(0xd6e8_feb8_6659_fd93))
+            .wrapping_add(c.wrapping_mul(0xe703_7ed1_a0b4_28db))
+            .wrapping_add(d.wrapping_mul(0x8ebc_6af0_9c88_c6e3));
+        // A product's high bits depend on all bits of its factors.
+        let high = mixed >> (u64::BITS - u16::BITS - PLACES.trailing_zeros());
+        Self {
+            place: (high >> u16::BITS) as usize,
+            tag: high as u16,
+        }
+    }
 }
 
 #[cfg(test)]

@@ -4,6 +4,7 @@
 //! rules do not cover, cedar-policy judges: external actions, types of attributes that
 //! [`SchemaFacts`] does not know, and whatever does not fit.
 
+use crate::fused::UNKNOWN_ACTION;
 use crate::request::uid::uid_of_names;
 use cedar_policy::{EntityTypeName, Schema};
 use cedarjit_frontend::schema::{Attrs, SchemaFacts, SchemaType};
@@ -12,13 +13,16 @@ use cedarjit_ir::ids::{EntityId, TypeId};
 use cedarjit_ir::interner::{CapacityError, Interner};
 use cedarjit_ir::shape::ShapeTable;
 use foldhash::fast::RandomState;
-use hashbrown::{HashMap, HashSet};
+use hashbrown::HashSet;
 use std::sync::Arc;
 
 /// What is known about the requests of a schema's actions.
 #[derive(Debug, Default)]
 pub(crate) struct RequestRules {
-    actions: HashMap<EntityId, ActionRules, RandomState>,
+    actions: Vec<ActionRules>,
+    /// A hash table of the actions' positions, at least three quarters of it free. The engine numbers
+    /// actions itself, so nobody chooses those that collide.
+    places: Vec<(EntityId, u32)>,
 }
 
 /// What is known about the requests of one action.
@@ -48,7 +52,7 @@ impl RequestRules {
         interner: &mut Interner,
         shapes: &mut ShapeTable,
     ) -> Result<Self, CapacityError> {
-        let mut rules = Self::default();
+        let mut rules = Vec::new();
         let mut contexts = ContextShapes {
             interner,
             shapes,
@@ -76,16 +80,52 @@ impl RequestRules {
                 may_be_empty: context.values().all(|attr| !attr.required),
                 context,
             };
-            rules.actions.insert(action_id, action);
+            rules.push((action_id, action));
         }
-        Ok(rules)
+        Ok(Self::of(rules))
+    }
+
+    fn of(actions: Vec<(EntityId, ActionRules)>) -> Self {
+        let mut places = vec![FREE; (4 * actions.len()).next_power_of_two()];
+        for (position, (action, _)) in (0..).zip(&actions) {
+            let mut place = first_place(*action, places.len());
+            while places[place] != FREE {
+                place = (place + 1) & (places.len() - 1);
+            }
+            places[place] = (*action, position);
+        }
+        Self {
+            actions: actions.into_iter().map(|(_, rules)| rules).collect(),
+            places,
+        }
     }
 
     /// What is known about an action's requests.
     #[inline]
     pub(crate) fn action(&self, action: EntityId) -> Option<&ActionRules> {
-        self.actions.get(&action)
+        let mut place = first_place(action, self.places.len());
+        loop {
+            let (found, position) = *self.places.get(place)?;
+            if found == action {
+                return self.actions.get(position as usize);
+            }
+            if found == UNKNOWN_ACTION {
+                return None;
+            }
+            place = (place + 1) & (self.places.len() - 1);
+        }
     }
+}
+
+/// A place without an action: no position is so high.
+const FREE: (EntityId, u32) = (UNKNOWN_ACTION, u32::MAX);
+
+/// The first of so many places, a power of two, to look for an action; the next ones are after it.
+#[inline]
+fn first_place(action: EntityId, places: usize) -> usize {
+    // A product's high bits depend on all bits of its factors.
+    let mixed = action.0.wrapping_mul(0x9e37_79b9);
+    (u64::from(mixed) * places as u64 >> u32::BITS) as usize
 }
 
 /// Interns the shapes that the records of contexts usually have.
@@ -183,5 +223,38 @@ impl Applicable {
         let enumerated = entity.is_some_and(|entity| self.entities.contains(&entity));
         let enumerated = enumerated && !planted(Fault::EnumeratedNotSearched);
         !self.open && !enumerated && !ty.is_some_and(|ty| self.has_type(ty))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn rules(action: EntityId) -> ActionRules {
+        let mut principals = Applicable::default();
+        principals.entities.insert(action);
+        ActionRules {
+            principals,
+            resources: Applicable::default(),
+            context: Arc::default(),
+            may_be_empty: true,
+        }
+    }
+
+    #[test]
+    fn each_action_has_its_rules() {
+        let mut ids = (0..500).map(EntityId::from_index);
+        for count in [0, 1, 2, 3, 8, 200] {
+            let known: Vec<_> = ids.by_ref().take(count).collect();
+            let all = RequestRules::of(known.iter().map(|id| (*id, rules(*id))).collect());
+            for id in known {
+                let found = all.action(id).expect("the action has rules");
+                assert!(found.principals.entities.contains(&id));
+            }
+            let others = ids.by_ref().take(40);
+            for id in others.chain([UNKNOWN_ACTION, EntityId::local(3)]) {
+                assert!(all.action(id).is_none(), "{id:?}");
+            }
+        }
     }
 }

@@ -26,8 +26,49 @@ pub struct RequestValues {
     action: EntityId,
     resource: EntityId,
     context: Value,
-    local: Option<Box<Local>>,
+    local: LocalPart,
     identity: InternerIdentity,
+}
+
+/// What a request brings along, if it does, and the memory for it once there is any.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct LocalPart {
+    local: Option<Box<Local>>,
+    /// Whether `local` belongs to the request, and is not just memory.
+    used: bool,
+}
+
+impl LocalPart {
+    #[inline]
+    fn get(&self) -> Option<&Local> {
+        match self.used {
+            true => self.local.as_deref(),
+            false => None,
+        }
+    }
+
+    #[inline]
+    fn get_mut(&mut self) -> Option<&mut Local> {
+        match self.used {
+            true => self.local.as_deref_mut(),
+            false => None,
+        }
+    }
+
+    /// From here on the request brings something along.
+    pub(crate) fn make(&mut self) -> &mut Local {
+        self.used = true;
+        self.local.get_or_insert_with(|| Box::new(Local::new()))
+    }
+
+    /// Forgets everything and keeps the memory.
+    #[inline]
+    fn clear(&mut self) {
+        if let Some(local) = self.get_mut() {
+            local.clear();
+            self.used = false;
+        }
+    }
 }
 
 /// What one request brings along that its snapshot does not know.
@@ -102,7 +143,7 @@ impl RequestValues {
             action: NOBODY,
             resource: NOBODY,
             context: NO_CONTEXT,
-            local: None,
+            local: LocalPart::default(),
         }
     }
 
@@ -123,9 +164,7 @@ impl RequestValues {
     /// Becomes [`unbound`](Self::unbound) in terms of this interner, and keeps the memory.
     #[inline]
     pub(crate) fn clear(&mut self, interner: &Interner) {
-        if let Some(local) = &mut self.local {
-            local.clear();
-        }
+        self.local.clear();
         self.identity = interner.identity();
         [self.principal, self.action, self.resource] = [NOBODY; 3];
         self.context = NO_CONTEXT;
@@ -171,7 +210,7 @@ impl RequestValues {
 
     /// Sets principal, action, resource and context, when everything is interned.
     pub(crate) fn set(&mut self, uids: [EntityId; 3], context: Value) {
-        if let Some(local) = &mut self.local {
+        if let Some(local) = self.local.get_mut() {
             local.add_headers();
         }
         [self.principal, self.action, self.resource] = uids;
@@ -180,7 +219,7 @@ impl RequestValues {
 
     /// Lays entities over those of the store, when everything they mention is interned.
     pub(crate) fn lay_over(&mut self, overlay: Overlay) {
-        let local = self.local.get_or_insert_with(|| Box::new(Local::new()));
+        let local = self.local.make();
         local.add_headers();
         local.overlay = Some(Box::new(overlay));
     }
@@ -188,7 +227,7 @@ impl RequestValues {
     /// The entities that are laid over those of the store.
     #[inline]
     pub(crate) fn overlay(&self) -> Option<&Overlay> {
-        self.local.as_ref()?.overlay.as_deref()
+        self.local.get()?.overlay.as_deref()
     }
 
     /// Exchanges the principal for an entity that the interner knows.
@@ -204,7 +243,7 @@ impl RequestValues {
     /// What the request brings along for compiled code.
     #[inline]
     pub(crate) fn brought(&self) -> Option<LocalParts<'_>> {
-        let local = self.local.as_deref()?;
+        let local = self.local.get()?;
         let brings = !local.headers.is_empty() || !local.heap.is_empty();
         brings.then_some(LocalParts {
             headers: &local.headers,
@@ -214,7 +253,7 @@ impl RequestValues {
 
     #[inline]
     fn local_parts(&self) -> &Local {
-        match &self.local {
+        match self.local.get() {
             Some(local) => local,
             None => Local::none(),
         }

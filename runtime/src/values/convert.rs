@@ -3,7 +3,7 @@
 //! No recursion: how deep a value may nest is up to whoever made it.
 
 use super::extension::{Extension, construct, parse_extension};
-use crate::request::Local;
+use crate::request::{Local, LocalPart};
 use crate::store::Store;
 use cedar_policy::{EntityUid, EvalResult, PartialValueToValueError, Record};
 use cedarjit_ir::ext::{ExtError, ExtFn};
@@ -109,7 +109,7 @@ impl ValueSink for GlobalSink<'_> {
 pub(crate) struct RequestSink<'a> {
     pub(crate) interner: &'a Interner,
     pub(crate) store: &'a Store,
-    pub(crate) local: &'a mut Option<Box<Local>>,
+    pub(crate) local: &'a mut LocalPart,
 }
 
 impl RequestSink<'_> {
@@ -128,7 +128,7 @@ impl RequestSink<'_> {
     }
 
     fn local(&mut self) -> &mut Local {
-        self.local.get_or_insert_with(|| Box::new(Local::new()))
+        self.local.make()
     }
 }
 

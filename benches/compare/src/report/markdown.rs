@@ -62,7 +62,7 @@ const METHOD: &str = "## How this is measured
   decision, determining and failing policies of some requests for cedarjit and cedar-policy.
 - *Evaluate* is a request that was built before, to full diagnostics; cedar-policy's is
   `Authorizer::is_authorized` on a `Request`. *Bind* is three uids and a context as text, to that
-  request; a binder of cedarjit's remembers up to 1,024 uids, and the applications name fewer (where
+  request; a binder of cedarjit's remembers up to 2,048 uids, and the applications name fewer (where
   none is remembered, see [bounds](bounds.md)). *End to end* is both. *Validated* requests are those
   that fit the schema, and both engines check that; others are decided as they are.
 - *Hand-written Rust* is one function an application, over a store like the engine's own; it says of
