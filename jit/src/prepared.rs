@@ -169,9 +169,9 @@ struct FrameMemory {
     local_headers: HeaderTable,
     /// The words of the request's heap.
     heap: Vec<u64>,
-    /// One element. The frame points to it, and a vector, unlike a box, does not claim to be the
-    /// only way to what it owns.
-    rest: Vec<FrameRest>,
+    /// What the frame points to and no session writes to: it follows from the store, and so a clone
+    /// shares it. Many requests then find it in the cache.
+    rest: Arc<FrameRest>,
 }
 
 impl FrameMemory {
@@ -200,7 +200,8 @@ unsafe impl Sync for PreparedFrame {}
 impl Clone for PreparedFrame {
     /// A frame for the same request, which points into vectors of its own.
     fn clone(&self) -> Self {
-        let mut clone = Self::new(Arc::clone(&self.memory.store));
+        let FrameMemory { store, rest, .. } = &*self.memory;
+        let mut clone = Self::with(Arc::clone(store), Arc::clone(rest));
         let (memory, own) = (&mut clone.memory, &self.memory);
         memory.context_slots.clone_from(&own.context_slots);
         memory.local_headers = own.local_headers.clone();
@@ -235,6 +236,11 @@ impl PreparedFrame {
             result_tag: 0,
             result_word: 0,
         };
+        Self::with(store, Arc::new(rest))
+    }
+
+    /// As [`new`](Self::new), where `rest` is what follows from the store.
+    fn with(store: Arc<StoreMemory>, rest: Arc<FrameRest>) -> Self {
         Self {
             frame: Frame {
                 principal: 0,
@@ -255,7 +261,7 @@ impl PreparedFrame {
                 context_slots: Vec::new(),
                 local_headers: HeaderTable::new(),
                 heap: Vec::new(),
-                rest: vec![rest],
+                rest,
             }),
         }
     }
@@ -331,7 +337,7 @@ impl PreparedFrame {
         frame.context_slots = context_slots.as_ptr();
         frame.heaps[Space::Request as usize] = own.as_ptr();
         frame.headers[1] = local_headers.address();
-        frame.rest = rest.as_mut_ptr();
+        frame.rest = Arc::as_ptr(rest).cast_mut();
         Some(headers)
     }
 
@@ -360,8 +366,8 @@ impl PreparedFrame {
         if self.frame.principal_header.is_null() {
             return None;
         }
-        // SAFETY: a prepared frame leads to the one element of `memory.rest`, which is borrowed with
-        // `self` and which nothing writes to: sessions write to copies.
+        // SAFETY: a prepared frame leads to `memory.rest`, which is borrowed with `self` and which
+        // nothing writes to: sessions write to copies.
         Some((&self.frame, unsafe { &*self.frame.rest }))
     }
 
