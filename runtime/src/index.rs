@@ -242,7 +242,7 @@ impl ScopeIndex {
     }
 
     /// Visits the groups of these classes that ask for none but these names on the other side.
-    #[inline]
+    #[inline(always)]
     fn matching(
         &self,
         groups: &[Group],
@@ -260,6 +260,7 @@ impl ScopeIndex {
     }
 
     /// As [`matching`](Self::matching), where there are many groups.
+    #[inline(never)]
     fn search(
         &self,
         groups: &[Group],
@@ -285,7 +286,7 @@ impl ScopeIndex {
         }
     }
 
-    #[inline]
+    #[inline(always)]
     fn visit_if(
         &self,
         group: &Group,
