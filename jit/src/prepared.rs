@@ -192,7 +192,9 @@ impl FrameMemory {
 }
 
 // SAFETY: the pointers lead into memory that the frame owns or shares through an `Arc`, all of it
-// `Send` and `Sync`; it changes only through `&mut self`, and code that runs on `&self` only reads.
+// `Send` and `Sync` but for `rest`, whose own pointers lead into the store's memory and which nobody
+// writes to. What the frame owns changes only through `&mut self`, and code that runs on `&self` only
+// reads.
 unsafe impl Send for PreparedFrame {}
 // SAFETY: as above.
 unsafe impl Sync for PreparedFrame {}

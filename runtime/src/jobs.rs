@@ -53,10 +53,12 @@ pub(crate) fn submit(job: impl FnOnce() + Send + 'static) {
     if queue.threads >= threads() {
         return;
     }
+    queue.threads += 1;
+    // To start a thread takes long, and the first thing that it does is to take the lock.
+    drop(queue);
     let builder = thread::Builder::new().name("cedarjit-jobs".to_owned());
-    // The new thread first waits for the lock that is held here.
-    if builder.stack_size(STACK_BYTES).spawn(serve).is_ok() {
-        queue.threads += 1;
+    if builder.stack_size(STACK_BYTES).spawn(serve).is_err() {
+        lock().threads -= 1;
     }
 }
 
