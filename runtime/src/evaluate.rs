@@ -234,7 +234,7 @@ impl BoundRequest {
     #[inline]
     fn decide_relying(&self, scratch: &mut Scratch, fused: Option<&Fused>) -> Decision {
         let Some(fused) = fused else {
-            return self.run(scratch, DECISION, ()).decision();
+            return self.decide_unfused(scratch);
         };
         match self.run_frame(fused) {
             (Some(outcomes), None) => Outcomes::of_fused(outcomes, fused.permits).decision(),
@@ -243,6 +243,12 @@ impl BoundRequest {
                 session.decision()
             }
         }
+    }
+
+    /// As [`decide`](Self::decide), each policy by itself.
+    #[inline(never)]
+    fn decide_unfused(&self, scratch: &mut Scratch) -> Decision {
+        self.run(scratch, DECISION, ()).decision()
     }
 
     /// Evaluates as [`evaluate`](Self::evaluate) does, without asking the scope index: every policy
