@@ -171,8 +171,19 @@ struct FrameMemory {
     heap: Vec<u64>,
     /// What the frame points to and no session writes to: it follows from the store, and so a clone
     /// shares it. Many requests then find it in the cache.
-    rest: Arc<FrameRest>,
+    rest: Arc<SharedRest>,
 }
+
+/// The part of a frame that is the same for all requests to one store.
+#[derive(Debug)]
+#[repr(transparent)]
+struct SharedRest(FrameRest);
+
+// SAFETY: nobody writes to it, and its pointers, which lead into the store's memory, are followed only
+// by code that runs on a frame that shares that memory.
+unsafe impl Send for SharedRest {}
+// SAFETY: as above.
+unsafe impl Sync for SharedRest {}
 
 impl FrameMemory {
     /// Takes over what the request brings along. False if its heap is none of a request.
@@ -192,9 +203,8 @@ impl FrameMemory {
 }
 
 // SAFETY: the pointers lead into memory that the frame owns or shares through an `Arc`, all of it
-// `Send` and `Sync` but for `rest`, whose own pointers lead into the store's memory and which nobody
-// writes to. What the frame owns changes only through `&mut self`, and code that runs on `&self` only
-// reads.
+// `Send` and `Sync`; what the frame owns changes only through `&mut self`, and code that runs on `&self`
+// only reads.
 unsafe impl Send for PreparedFrame {}
 // SAFETY: as above.
 unsafe impl Sync for PreparedFrame {}
@@ -238,11 +248,11 @@ impl PreparedFrame {
             result_tag: 0,
             result_word: 0,
         };
-        Self::with(store, Arc::new(rest))
+        Self::with(store, Arc::new(SharedRest(rest)))
     }
 
     /// As [`new`](Self::new), where `rest` is what follows from the store.
-    fn with(store: Arc<StoreMemory>, rest: Arc<FrameRest>) -> Self {
+    fn with(store: Arc<StoreMemory>, rest: Arc<SharedRest>) -> Self {
         Self {
             frame: Frame {
                 principal: 0,
@@ -339,7 +349,7 @@ impl PreparedFrame {
         frame.context_slots = context_slots.as_ptr();
         frame.heaps[Space::Request as usize] = own.as_ptr();
         frame.headers[1] = local_headers.address();
-        frame.rest = Arc::as_ptr(rest).cast_mut();
+        frame.rest = Arc::as_ptr(rest).cast::<FrameRest>().cast_mut();
         Some(headers)
     }
 

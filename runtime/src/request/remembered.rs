@@ -77,7 +77,7 @@ impl Slot {
         if planted(Fault::RememberedByLength) {
             differ = 0;
         }
-        let same = differ | (text.len() as u64 ^ u64::from(self.len)) == 0;
+        let same = (differ | (text.len() as u64 ^ u64::from(self.len))) == 0;
         same && (text.len() <= WORDS_BYTES || self.middle_is(text))
     }
 

@@ -125,7 +125,7 @@ const FREE: (EntityId, u32) = (UNKNOWN_ACTION, u32::MAX);
 fn first_place(action: EntityId, places: usize) -> usize {
     // A product's high bits depend on all bits of its factors.
     let mixed = action.0.wrapping_mul(0x9e37_79b9);
-    (u64::from(mixed) * places as u64 >> u32::BITS) as usize
+    ((u64::from(mixed) * places as u64) >> u32::BITS) as usize
 }
 
 /// Interns the shapes that the records of contexts usually have.
