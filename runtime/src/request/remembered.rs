@@ -1,17 +1,14 @@
 //! Uids that a binder looked up before, found by their texts alone.
 //!
 //! Requests name the same actions over and over, and often the same principals and resources. To look
-//! a text up among all uids takes six loads that wait for each other; here it takes one.
+//! a text up among all uids takes six loads that wait for each other; here it takes two.
 
 use cedarjit_ir::fault::{Fault, planted};
 use cedarjit_ir::ids::{EntityId, TypeId};
 use cedarjit_ir::interner::{Interner, InternerIdentity, same_bytes};
 
-/// How many places there are, each for [`WAYS`] texts: 128 KiB.
+/// How many places there are, each for two texts: 128 KiB.
 const PLACES: usize = 1_024;
-
-/// How many texts a place has room for.
-const WAYS: usize = 2;
 
 /// The bytes of a text that its [`words`] have: the first half of them, and the last.
 const WORDS_BYTES: usize = 32;
@@ -36,7 +33,7 @@ pub(crate) struct RememberedUids {
     /// two slots to read is told without reading either.
     second: Vec<u16>,
     /// For each of [`PLACES`], its texts.
-    slots: Vec<[Slot; WAYS]>,
+    slots: Vec<[Slot; 2]>,
     /// How many texts were looked up.
     looked_up: u32,
 }
@@ -68,8 +65,7 @@ impl Slot {
 
     /// Whether this is the text of which these are the words.
     ///
-    /// Texts of up to 32 bytes take no branch but that on the outcome: how long the next one is
-    /// cannot be predicted.
+    /// No branch depends on how long a text of up to 32 bytes is, which cannot be predicted.
     #[inline(always)]
     fn is(&self, [a, b, c, d]: [u64; 4], text: &str) -> bool {
         let own = self.words;
@@ -102,7 +98,7 @@ impl RememberedUids {
     fn forget(&mut self, interner: &Interner) {
         self.identity = Some(interner.identity());
         if !planted(Fault::RememberedOfOtherInterner) {
-            self.slots.fill([Slot::EMPTY; WAYS]);
+            self.slots.fill([Slot::EMPTY; 2]);
         }
     }
 
@@ -137,7 +133,7 @@ impl RememberedUids {
         };
         if self.slots.is_empty() {
             self.second = vec![0; PLACES];
-            self.slots = vec![[Slot::EMPTY; WAYS]; PLACES];
+            self.slots = vec![[Slot::EMPTY; 2]; PLACES];
         }
         let key = Key::of(words);
         let (Some(second), Some(slots)) = (
@@ -194,7 +190,7 @@ fn middle(text: &[u8]) -> &[u8] {
 ///
 /// Without a key that nobody knows: texts that somebody chooses for one place are looked up, and that
 /// is all.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug)]
 struct Key {
     place: usize,
     tag: u16,

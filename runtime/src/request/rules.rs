@@ -4,7 +4,6 @@
 //! rules do not cover, cedar-policy judges: external actions, types of attributes that
 //! [`SchemaFacts`] does not know, and whatever does not fit.
 
-use crate::fused::UNKNOWN_ACTION;
 use crate::request::uid::uid_of_names;
 use cedar_policy::{EntityTypeName, Schema};
 use cedarjit_frontend::schema::{Attrs, SchemaFacts, SchemaType};
@@ -20,9 +19,10 @@ use std::sync::Arc;
 #[derive(Debug, Default)]
 pub(crate) struct RequestRules {
     actions: Vec<ActionRules>,
-    /// A hash table of the actions' positions, at least three quarters of it free. The engine numbers
-    /// actions itself, so nobody chooses those that collide.
-    places: Vec<(EntityId, u32)>,
+    /// By id, from the first action's to the last's, the position of its rules; [`u32::MAX`] for what is
+    /// no action. Actions are interned one after the other, unless the schema changes.
+    places: Vec<u32>,
+    first: usize,
 }
 
 /// What is known about the requests of one action.
@@ -86,16 +86,16 @@ impl RequestRules {
     }
 
     fn of(actions: Vec<(EntityId, ActionRules)>) -> Self {
-        let mut places = vec![FREE; (4 * actions.len()).next_power_of_two()];
-        for (position, (action, _)) in (0..).zip(&actions) {
-            let mut place = first_place(*action, places.len());
-            while places[place] != FREE {
-                place = (place + 1) & (places.len() - 1);
-            }
-            places[place] = (*action, position);
+        let ids = || actions.iter().map(|(action, _)| action.index());
+        let first = ids().min().unwrap_or(0);
+        let span = ids().max().map_or(0, |last| last - first + 1);
+        let mut places = vec![u32::MAX; span];
+        for (position, id) in (0..).zip(ids()) {
+            places[id - first] = position;
         }
         Self {
             actions: actions.into_iter().map(|(_, rules)| rules).collect(),
+            first,
             places,
         }
     }
@@ -103,29 +103,10 @@ impl RequestRules {
     /// What is known about an action's requests.
     #[inline]
     pub(crate) fn action(&self, action: EntityId) -> Option<&ActionRules> {
-        let mut place = first_place(action, self.places.len());
-        loop {
-            let (found, position) = *self.places.get(place)?;
-            if found == action {
-                return self.actions.get(position as usize);
-            }
-            if found == UNKNOWN_ACTION {
-                return None;
-            }
-            place = (place + 1) & (self.places.len() - 1);
-        }
+        let place = action.index().wrapping_sub(self.first);
+        let position = *self.places.get(place)?;
+        self.actions.get(position as usize)
     }
-}
-
-/// A place without an action: no position is so high.
-const FREE: (EntityId, u32) = (UNKNOWN_ACTION, u32::MAX);
-
-/// The first of so many places, a power of two, to look for an action; the next ones are after it.
-#[inline]
-fn first_place(action: EntityId, places: usize) -> usize {
-    // A product's high bits depend on all bits of its factors.
-    let mixed = action.0.wrapping_mul(0x9e37_79b9);
-    ((u64::from(mixed) * places as u64) >> u32::BITS) as usize
 }
 
 /// Interns the shapes that the records of contexts usually have.
@@ -229,6 +210,7 @@ impl Applicable {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::fused::UNKNOWN_ACTION;
 
     fn rules(action: EntityId) -> ActionRules {
         let mut principals = Applicable::default();
@@ -243,15 +225,17 @@ mod tests {
 
     #[test]
     fn each_action_has_its_rules() {
-        let mut ids = (0..500).map(EntityId::from_index);
+        // Every other entity is an action.
+        let mut ids = (0..1_000).map(EntityId::from_index);
         for count in [0, 1, 2, 3, 8, 200] {
-            let known: Vec<_> = ids.by_ref().take(count).collect();
+            let (known, others): (Vec<_>, Vec<_>) =
+                (ids.by_ref().take(2 * count)).partition(|id| id.index() % 2 == 1);
             let all = RequestRules::of(known.iter().map(|id| (*id, rules(*id))).collect());
             for id in known {
                 let found = all.action(id).expect("the action has rules");
                 assert!(found.principals.entities.contains(&id));
             }
-            let others = ids.by_ref().take(40);
+            let others = others.into_iter().chain(ids.by_ref().take(40));
             for id in others.chain([UNKNOWN_ACTION, EntityId::local(3)]) {
                 assert!(all.action(id).is_none(), "{id:?}");
             }

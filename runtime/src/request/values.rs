@@ -39,6 +39,7 @@ pub(crate) struct LocalPart {
 }
 
 impl LocalPart {
+    // Not by `filter`, here and below: with that a request takes 5 ns more from text to the answer.
     #[inline]
     fn get(&self) -> Option<&Local> {
         match self.used {
