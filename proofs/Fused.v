@@ -211,7 +211,30 @@ Proof.
     destruct (its_outcome x), (its_effect x), (applicable x); reflexivity.
 Qed.
 
-(** All bits of both words mean that the code gave up: no outcome has a bit in both. *)
+(** [FusedOutcomes::unpack]: both in one word, where the policies are few. *)
+Definition packed (l : list evaluated) : N :=
+  N.lor (fused_satisfied l) (N.shiftl (fused_failed l) 32).
+
+Lemma beyond : forall (f : evaluated -> bool) l i, (length l <= 32)%nat -> 32 <= i ->
+  N.testbit (mask f l) i = false.
+Proof.
+  intros f l i H I32. rewrite mask_testbit. unfold chosen.
+  rewrite (proj2 (nth_error_None l (N.to_nat i))); [reflexivity|lia].
+Qed.
+
+Theorem unpacked : forall l, (length l <= 32)%nat ->
+  N.land (packed l) (N.ones 32) = fused_satisfied l /\ N.shiftr (packed l) 32 = fused_failed l.
+Proof.
+  intros l H. unfold packed, fused_satisfied, fused_failed. split; apply N.bits_inj; intro i.
+  - rewrite N.land_spec, N.lor_spec. destruct (N.lt_ge_cases i 32) as [L|L].
+    + rewrite N.ones_spec_low, N.shiftl_spec_low by exact L. rewrite orb_false_r, andb_true_r.
+      reflexivity.
+    + rewrite N.ones_spec_high by exact L. rewrite andb_false_r. symmetry. apply beyond; assumption.
+  - rewrite N.shiftr_spec, N.lor_spec by lia. rewrite beyond by (try assumption; lia).
+    rewrite N.shiftl_spec_high by lia. rewrite N.add_sub. reflexivity.
+Qed.
+
+(** All bits of both mean that the code gave up: no outcome has a bit in both. *)
 Theorem never_both : forall l, N.land (fused_satisfied l) (fused_failed l) = 0.
 Proof.
   intro l. apply N.bits_inj. intro i. rewrite N.land_spec, N.bits_0.

@@ -5,8 +5,8 @@
     cannot fail is computed without a branch ([Emitter::flags]), one whose value is known is not
     computed at all. [Facts] are what runtime/src/facts.rs observes in the store.
 
-    Left out: places of attributes, sets that hold entities only, types that a schema gives, and the
-    cost in instructions: [sure] stands for a cost that is [Some]. *)
+    Left out: places of attributes, what is in sets, types that a schema gives, and the cost in
+    instructions: [sure] stands for a cost that is [Some]. What types say of [in] is in Flat.v. *)
 
 From Coq Require Import ZArith NArith List Bool Permutation.
 From Proofs Require Import Values Syntax Eval.

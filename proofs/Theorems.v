@@ -2,7 +2,7 @@
 
     `make -C proofs` fails if one is not, or if a theorem is not listed here. *)
 
-From Proofs Require Import Values Syntax Eval Authorizer DecisionOnly Index Fold Shapes Links Guards Known Simplify Fused Engine.
+From Proofs Require Import Values Syntax Eval Authorizer DecisionOnly Index Fold Shapes Links Guards Known Flat Simplify Fused Engine.
 
 (** ** Values.v *)
 
@@ -101,6 +101,14 @@ Print Assumptions Known.flags_or.
 Print Assumptions Known.certain_operands_commute.
 Print Assumptions Known.failing_operands_do_not_commute.
 
+(** ** Flat.v *)
+
+Print Assumptions Flat.types_of_ancestors.
+Print Assumptions Flat.flat_is_equality.
+Print Assumptions Flat.flat_is_contains.
+Print Assumptions Flat.flat_between_types.
+Print Assumptions Flat.parents_alone_do_not_tell.
+
 (** ** Simplify.v *)
 
 Print Assumptions Simplify.may_fail_sound.
@@ -116,6 +124,7 @@ Print Assumptions Simplify.simplified_policy_correct.
 Print Assumptions Fused.shifted_flag.
 Print Assumptions Fused.drain_selects.
 Print Assumptions Fused.fused_correct.
+Print Assumptions Fused.unpacked.
 Print Assumptions Fused.never_both.
 
 (** ** Engine.v *)

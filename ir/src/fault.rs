@@ -140,6 +140,8 @@ faults! {
         InSetChecksFirst,
         /// `contains` in a short set compares words only.
         ContainsIgnoresTag,
+        /// Halving a set of entities passes over the element in its middle.
+        HalvingLosesMiddle,
     }
     "jit/src/emit/attr.rs" {
         /// `context has a` is false if the attribute's word is zero.
@@ -179,11 +181,21 @@ faults! {
         /// An entity that is replaced keeps its tags.
         TagsOfReplaced,
     }
+    "runtime/src/facts.rs" {
+        /// Entities of one type are told apart from those of another by their parents' types alone.
+        TypesApartByParents,
+        /// Fused code is kept when an entity gets a parent of a type that had none in it.
+        TypesApartForEver,
+        /// The first set of an attribute stands for what is in those of other entities.
+        ElementsOfTheFirst,
+    }
     "runtime/src/fused.rs" {
         /// Fused code is kept when entities are not any more what it relies on.
         StaleFusedCode,
         /// Fused code is kept when an entity that is a constant of it comes or goes.
         NamedEntityMoved,
+        /// Fused code for all actions that runs alone answers for policies of other actions, too.
+        AloneForAllActions,
     }
     "runtime/src/store/saved.rs" {
         /// The tags of a saved entity all have the value of the first.

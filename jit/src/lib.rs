@@ -13,7 +13,7 @@ mod session;
 mod unit;
 
 pub use emit::{
-    AttrOf, Attribute, BatchSource, Facts, FusedPolicy, Lookup, MAX_FUSED, MAX_NODES,
+    AttrOf, Attribute, BatchSource, Elements, Facts, FusedPolicy, Lookup, MAX_FUSED, MAX_NODES,
     MAX_STACK_BYTES, Origin, Path, RecordSymbol, Subject, Symbols, Trail, Values,
 };
 pub use host::Host;
@@ -22,5 +22,6 @@ pub use session::{FusedOutcomes, Session};
 #[cfg(feature = "other-targets")]
 pub use unit::OtherTarget;
 pub use unit::{
-    BatchFunction, CompileError, Compiler, Function, FusedFunction, Listing, Unavailable,
+    BatchFunction, CompileError, Compiler, FrameFunction, Function, FusedFunction, Listing,
+    Unavailable,
 };

@@ -6,7 +6,7 @@
 
 use crate::emit::answer;
 use crate::session::FusedOutcomes;
-use crate::unit::{BatchFunction, FusedFunction};
+use crate::unit::{BatchFunction, FrameFunction, FusedFunction};
 use cedarjit_ir::abi::{EntityHeader, Frame, FrameRest, ValuePair};
 use cedarjit_ir::ancestors::Ancestors;
 use cedarjit_ir::expr::Var;
@@ -415,15 +415,21 @@ impl PreparedFrame {
         if self.frame.principal_header.is_null() || function.calls_builtins() {
             return None;
         }
-        let code = function.entry();
-        let mut failed = 0;
-        // SAFETY: `code` is the entry of a function that this crate compiled with exactly this
-        // signature, and its memory lives as long as `function`. Code that calls no builtin writes
-        // to `failed` alone, so a frame behind a shared borrow may be passed. The frame's pointers
-        // are valid, as `prepare` made them from memory that `self` owns or shares and that has not
-        // changed since; what the code reads through them is as in `Session::run`.
-        let satisfied = unsafe { code((&raw const self.frame).cast_mut(), &raw mut failed) };
-        FusedOutcomes::new(satisfied, failed)
+        // SAFETY: code that calls no builtin writes nothing to the frame, so that one behind a shared
+        // borrow may be passed. Its pointers are valid, as `prepare` made them from memory that
+        // `self` owns or shares and that has not changed since; what the code reads through them is
+        // as in `Session::run`.
+        unsafe { function.call((&raw const self.frame).cast_mut()) }
+    }
+
+    /// As [`run`](Self::run), for code that asks for no more than a frame.
+    #[inline]
+    pub fn run_alone(&self, function: &FrameFunction) -> Option<FusedOutcomes> {
+        if self.frame.principal_header.is_null() {
+            return None;
+        }
+        // SAFETY: as in `run`.
+        unsafe { function.call((&raw const self.frame).cast_mut()) }
     }
 
     /// Evaluates policies for many entities in place of the principal or the resource.

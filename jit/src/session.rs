@@ -5,6 +5,7 @@
 
 #![allow(unsafe_code)]
 
+use crate::emit::MAX_PACKED;
 use crate::host::Host;
 use crate::prepared::PreparedFrame;
 use crate::unit::{Function, FusedFunction};
@@ -90,18 +91,16 @@ impl<'a, H: Host> Session<'a, H> {
     /// or a builtin panicked: the policies must be evaluated one by one then.
     #[inline]
     pub fn run_fused(&mut self, function: &FusedFunction) -> Option<FusedOutcomes> {
-        let code = function.entry();
         self.frame.rest = &raw mut self.rest;
-        let mut failed = 0;
         // SAFETY: as in `run`, but for constants: `Compiler::fuse` made sure that the policies had
         // theirs when they became part of the code. Attributes at fixed places are where the
         // caller's facts say.
-        let satisfied = unsafe { code(&raw mut self.frame, &raw mut failed) };
+        let outcomes = unsafe { function.call(&raw mut self.frame) };
         if self.rest.broken != 0 {
             self.rest.broken = 0;
             return None;
         }
-        FusedOutcomes::new(satisfied, failed)
+        outcomes
     }
 }
 
@@ -119,6 +118,28 @@ impl FusedOutcomes {
     #[inline]
     pub(crate) fn new(satisfied: u64, failed: u64) -> Option<Self> {
         (satisfied & failed == 0).then_some(Self { satisfied, failed })
+    }
+
+    /// What fused code of few policies returned; `None` if it gave up.
+    #[inline]
+    pub(crate) fn unpack(outcomes: u64) -> Option<Self> {
+        Self::unpack_some(outcomes, u64::MAX)
+    }
+
+    /// As [`unpack`](Self::unpack), of the policies whose bits are in both halves of `some`.
+    #[inline]
+    pub(crate) fn unpack_some(outcomes: u64, some: u64) -> Option<Self> {
+        let counted = outcomes & some;
+        (outcomes != u64::MAX).then_some(Self {
+            satisfied: counted & u64::from(u32::MAX),
+            failed: counted >> MAX_PACKED,
+        })
+    }
+
+    /// Bits of policies, in both halves of a word.
+    pub(crate) fn pack(bits: u64) -> u64 {
+        let half = bits & u64::from(u32::MAX);
+        half | half << MAX_PACKED
     }
 }
 

@@ -5,12 +5,13 @@
 
 #![allow(unsafe_code)]
 
+mod function;
+
 use crate::emit::{
-    BatchSource, Facts, FusedCode, FusedPolicy, Lookup, Symbols, Target, batch_signature,
+    BatchSource, Facts, FusedCode, FusedPolicy, MAX_PACKED, Symbols, Target, batch_signature,
     check_size, emit, emit_batch, emit_fused, fused_signature, has_vectors, signature,
 };
-use cedarjit_ir::abi::Frame;
-use cedarjit_ir::expr::{Body, Var};
+use cedarjit_ir::expr::Body;
 use cedarjit_ir::verify::{VerifyError, verify};
 use cranelift_codegen::Context;
 use cranelift_codegen::control::ControlPlane;
@@ -20,18 +21,10 @@ use cranelift_codegen::settings::{self, Configurable};
 use cranelift_frontend::FunctionBuilderContext;
 use cranelift_jit::{JITBuilder, JITModule};
 use cranelift_module::{FuncId, Module, ModuleError, default_libcall_names};
+use function::{BatchEntry, Entry, FusedEntry, PackedEntry, WideEntry};
 use std::sync::{Arc, Mutex, PoisonError};
 
-/// The type of a compiled body: `(frame, constants) -> outcome`.
-pub(crate) type Entry = unsafe extern "C" fn(*mut Frame, *const u64) -> u32;
-
-/// The type of fused code: `(frame, failed policies) -> satisfied policies`.
-pub(crate) type FusedEntry = unsafe extern "C" fn(*mut Frame, *mut u64) -> u64;
-
-/// The type of code for many entities: `(frame, ids, answers, count, members, lookups) -> all
-/// answers`.
-pub(crate) type BatchEntry =
-    unsafe extern "C" fn(*mut Frame, *const u32, *mut u8, u64, *const u64, *const u64) -> u64;
+pub use function::{BatchFunction, FrameFunction, Function, FusedFunction};
 
 /// Why this process cannot generate code.
 #[derive(Debug, thiserror::Error)]
@@ -209,15 +202,23 @@ impl Compiler {
         check_policies(policies)?;
         let mut kind = FusedCode::default();
         let source = |func: &mut ClifFunction, context: &mut FunctionBuilderContext| {
-            func.signature = fused_signature(&*self.isa);
+            func.signature = fused_signature(&*self.isa, policies.len());
             kind = emit_fused(policies, symbols, facts, self.target(), func, context)?;
             Ok(())
         };
         let (codes, unit) = self.define(std::iter::once(source))?;
         let code = codes.first().ok_or(CompileError::NoCode)?;
+        let start = code.start;
+        // SAFETY: as in `compile`; `fused_signature` describes either entry, by the number of
+        // policies.
+        let entry = unsafe {
+            match policies.len() > MAX_PACKED {
+                true => FusedEntry::Wide(std::mem::transmute::<*const u8, WideEntry>(start)),
+                false => FusedEntry::Packed(std::mem::transmute::<*const u8, PackedEntry>(start)),
+            }
+        };
         Ok(FusedFunction {
-            // SAFETY: as in `compile`; `fused_signature` describes `FusedEntry`.
-            entry: unsafe { std::mem::transmute::<*const u8, FusedEntry>(code.start) },
+            entry,
             kind,
             code_size: code.size,
             _unit: unit,
@@ -367,7 +368,7 @@ impl OtherTarget {
     ) -> Result<Listing, CompileError> {
         check_policies(policies)?;
         self.0.list(|func, context| {
-            func.signature = fused_signature(&*self.0.isa);
+            func.signature = fused_signature(&*self.0.isa, policies.len());
             emit_fused(policies, symbols, facts, self.0.target(), func, context).map(drop)
         })
     }
@@ -445,121 +446,5 @@ impl Drop for CodeUnit {
             // can be called later.
             unsafe { module.free_memory() };
         }
-    }
-}
-
-/// A compiled body.
-#[derive(Clone, Debug)]
-pub struct Function {
-    entry: Entry,
-    const_count: usize,
-    code_size: usize,
-    /// Keeps the code's memory.
-    _unit: Arc<CodeUnit>,
-}
-
-impl Function {
-    /// The code, to be called only while `self` is borrowed.
-    #[inline]
-    pub(crate) fn entry(&self) -> Entry {
-        self.entry
-    }
-
-    /// Where the code is, for looking it up in the process's mappings.
-    pub fn address(&self) -> usize {
-        self.entry as usize
-    }
-
-    /// How many words of constants the body reads.
-    #[inline]
-    pub fn const_count(&self) -> usize {
-        self.const_count
-    }
-
-    /// The size of the machine code, in bytes.
-    pub fn code_size(&self) -> usize {
-        self.code_size
-    }
-}
-
-/// The compiled conditions of several policies.
-#[derive(Clone, Debug)]
-pub struct FusedFunction {
-    entry: FusedEntry,
-    kind: FusedCode,
-    code_size: usize,
-    /// Keeps the code's memory.
-    _unit: Arc<CodeUnit>,
-}
-
-impl FusedFunction {
-    /// The code, to be called only while `self` is borrowed.
-    #[inline]
-    pub(crate) fn entry(&self) -> FusedEntry {
-        self.entry
-    }
-
-    /// Where the code is, to tell functions apart.
-    pub fn address(&self) -> usize {
-        self.entry as usize
-    }
-
-    /// Whether the code calls builtins.
-    #[inline]
-    pub fn calls_builtins(&self) -> bool {
-        self.kind.calls_builtins
-    }
-
-    /// Whether the code has no branches: running it takes as long whatever comes out.
-    pub fn is_straight(&self) -> bool {
-        self.kind.straight
-    }
-
-    /// The size of the machine code, in bytes.
-    pub fn code_size(&self) -> usize {
-        self.code_size
-    }
-}
-
-/// The compiled conditions of several policies, for many entities.
-#[derive(Clone, Debug)]
-pub struct BatchFunction {
-    entry: BatchEntry,
-    varied: Var,
-    looks_up: bool,
-    lookups: Vec<Lookup>,
-    code_size: usize,
-    /// Keeps the code's memory.
-    _unit: Arc<CodeUnit>,
-}
-
-impl BatchFunction {
-    /// The code, to be called only while `self` is borrowed.
-    #[inline]
-    pub(crate) fn entry(&self) -> BatchEntry {
-        self.entry
-    }
-
-    /// Whether the principal varies or the resource.
-    pub fn varied(&self) -> Var {
-        self.varied
-    }
-
-    /// The questions whose answers the code looks up, or could if it were compiled so.
-    pub fn lookups(&self) -> &[Lookup] {
-        &self.lookups
-    }
-
-    /// How many answers the code looks up for each entity.
-    pub(crate) fn looked_up(&self) -> usize {
-        match self.looks_up {
-            true => self.lookups.len(),
-            false => 0,
-        }
-    }
-
-    /// The size of the machine code, in bytes.
-    pub fn code_size(&self) -> usize {
-        self.code_size
     }
 }

@@ -28,6 +28,9 @@ impl Facts for NoFacts {
     fn attribute(&self, _: TypeId, _: &str) -> Option<Attribute> {
         None
     }
+    fn may_be_in(&self, _: TypeId, _: TypeId) -> bool {
+        true
+    }
 }
 
 const SATISFIED: &str = "v0: bool = true\nreturn v0";
@@ -57,12 +60,17 @@ fn fuse(policies: &[Policy]) -> Result<FusedFunction, CompileError> {
     compiler.fuse(&fused, &OneAttr, &NoFacts)
 }
 
-/// What a session makes of the function; if that calls no builtin, the frame agrees.
+/// What a session makes of the function; if that calls no builtin, the frame agrees, and so does
+/// the code by itself.
 fn run(function: &FusedFunction, frame: &PreparedFrame) -> Option<FusedOutcomes> {
     let mut host = Broken::new();
     let outcomes = Session::new(&mut host, frame).unwrap().run_fused(function);
     if !function.calls_builtins() {
         assert_eq!(frame.run(function), outcomes);
+    }
+    if let Some(alone) = function.on_frame(u64::MAX) {
+        assert!(!function.calls_builtins());
+        assert_eq!(frame.run_alone(&alone), outcomes);
     }
     outcomes
 }
@@ -101,7 +109,7 @@ fn each_policy_has_a_bit_for_satisfied_and_one_for_failed() {
 fn as_many_policies_as_a_word_has_bits() {
     let kinds = [SATISFIED, FAILS, UNSATISFIED, FROM_CONTEXT];
     let kind_of = |bit: usize| bit * 7 % 11 % kinds.len();
-    for count in [33, MAX_FUSED] {
+    for count in [32, 33, MAX_FUSED] {
         let policies: Vec<Policy> = (0..count).map(|bit| plain(kinds[kind_of(bit)])).collect();
         let bits = |wanted: &[usize]| {
             let bits = (0..count).filter(|bit| wanted.contains(&kind_of(*bit)));
@@ -118,15 +126,38 @@ fn as_many_policies_as_a_word_has_bits() {
             outcomes(bits(&[0]), bits(&[1, 3]))
         );
     }
-    for (text, expected) in [
-        (SATISFIED, outcomes(u64::MAX, 0)),
-        (FAILS, outcomes(0, u64::MAX)),
-    ] {
-        assert_eq!(
-            answers(&[plain(text); MAX_FUSED], ValuePair::ABSENT),
-            expected
-        );
+    for (count, all) in [(32, u64::from(u32::MAX)), (MAX_FUSED, u64::MAX)] {
+        for (text, expected) in [(SATISFIED, outcomes(all, 0)), (FAILS, outcomes(0, all))] {
+            let policies = vec![plain(text); count];
+            assert_eq!(answers(&policies, ValuePair::ABSENT), expected);
+        }
     }
+}
+
+#[test]
+fn code_runs_by_itself_if_it_is_of_few_policies() {
+    let frame = prepared(ValuePair::ABSENT, |_| {});
+    let few = fuse(&[
+        plain(SATISFIED),
+        plain(FAILS),
+        plain(SATISFIED),
+        plain(FAILS),
+    ])
+    .unwrap();
+    for (applicable, expected) in [
+        (0b1111, outcomes(0b0101, 0b1010)),
+        (0b0011, outcomes(0b0001, 0b0010)),
+        (0, outcomes(0, 0)),
+    ] {
+        let alone = few.on_frame(applicable).unwrap();
+        assert_eq!(frame.run_alone(&alone), expected);
+    }
+    let alone = few.on_frame(u64::MAX).unwrap();
+    let mut cleared = frame.clone();
+    cleared.clear();
+    assert_eq!(cleared.run_alone(&alone), None);
+    assert!(fuse(&[plain(SATISFIED); 33]).unwrap().on_frame(1).is_none());
+    assert!(fuse(&[plain(BUILDS_A_SET)]).unwrap().on_frame(1).is_none());
 }
 
 #[test]

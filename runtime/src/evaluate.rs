@@ -145,6 +145,29 @@ impl BoundRequest {
     /// once `scratch` has grown to size, unless a policy is interpreted.
     #[inline]
     pub fn evaluate<'a>(&'a self, scratch: &'a mut Scratch) -> Evaluation<'a> {
+        match self.run_alone() {
+            Some((outcomes, permits)) => {
+                scratch.outcomes.clear();
+                scratch.outcomes.set_fused(outcomes, permits);
+                Evaluation {
+                    request: self,
+                    outcomes: &scratch.outcomes,
+                }
+            }
+            None => self.evaluate_together(scratch),
+        }
+    }
+
+    /// What fused code finds and the policies that permit, where that is all there is to find.
+    #[inline]
+    fn run_alone(&self) -> Option<(FusedOutcomes, u64)> {
+        let alone = self.alone()?;
+        let outcomes = self.frame.run_alone(&alone.function)?;
+        Some((outcomes, alone.permits))
+    }
+
+    /// As [`evaluate`](Self::evaluate), with whatever that takes.
+    fn evaluate_together<'a>(&'a self, scratch: &'a mut Scratch) -> Evaluation<'a> {
         match &self.snapshot.check {
             None => self.evaluate_relying(scratch, self.fused()),
             Some(check) => self.evaluate_checked(scratch, check),
@@ -210,6 +233,14 @@ impl BoundRequest {
     /// unless fused code evaluates them together with others.
     #[inline]
     pub fn decide(&self, scratch: &mut Scratch) -> Decision {
+        match self.run_alone() {
+            Some((outcomes, permits)) => Outcomes::of_fused(outcomes, permits).decision(),
+            None => self.decide_together(scratch),
+        }
+    }
+
+    /// As [`decide`](Self::decide), with whatever that takes.
+    fn decide_together(&self, scratch: &mut Scratch) -> Decision {
         match &self.snapshot.check {
             None => self.decide_relying(scratch, self.fused()),
             Some(check) => self.decide_checked(scratch, check),

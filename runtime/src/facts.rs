@@ -7,11 +7,12 @@
 use crate::store::{Store, StoreUpdate};
 use cedarjit_ir::abi::{AttrEntry, EntityHeader};
 use cedarjit_ir::expr::Var;
+use cedarjit_ir::fault::{Fault, planted};
 use cedarjit_ir::heap::{HeapRef, Object};
 use cedarjit_ir::ids::{EntityId, ShapeId, StrId, TypeId};
 use cedarjit_ir::interner::Interner;
 use cedarjit_ir::value::{Tag, Value};
-use cedarjit_jit::{Attribute, Facts, Subject, Values};
+use cedarjit_jit::{Attribute, Elements, Facts, Subject, Values};
 use foldhash::fast::RandomState;
 use hashbrown::{HashMap, HashSet};
 use std::sync::{Arc, OnceLock};
@@ -20,6 +21,8 @@ use std::sync::{Arc, OnceLock};
 #[derive(Clone, Debug, Default)]
 pub(crate) struct StoreFacts {
     types: HashMap<TypeId, TypeFacts, RandomState>,
+    /// The types of the parents that entities of a type have.
+    parents: HashMap<TypeId, HashSet<TypeId, RandomState>, RandomState>,
 }
 
 /// The facts of a store, observed when first asked for; shared by the snapshots of these entities.
@@ -36,11 +39,13 @@ struct TypeFacts {
 }
 
 impl StoreFacts {
-    /// Looks at every attribute of every entity. O(attributes of all entities).
+    /// Looks at every attribute and every parent of every entity, and at the elements of sets.
+    /// O(all of them).
     pub(crate) fn of(store: &Store) -> Self {
         let mut facts = Self::default();
-        for header in store.headers().iter() {
+        for (id, header) in store.headers().iter().enumerate() {
             facts.add(header, store);
+            facts.add_parents(EntityId::from_index(id), store);
         }
         facts
     }
@@ -68,9 +73,55 @@ impl StoreFacts {
         known.names.extend(store.shapes().attrs(shape));
     }
 
+    /// Looks at the parents of an entity.
+    fn add_parents(&mut self, id: EntityId, store: &Store) {
+        let parents = store.parents_of(id);
+        if parents.is_empty() {
+            return;
+        }
+        let types = parents.iter().map(|parent| TypeId(store.header(parent).ty));
+        let of = TypeId(store.header(id).ty);
+        self.parents.entry(of).or_default().extend(types);
+    }
+
+    /// Whether the parents of an entity are of types that others of its type have parents of.
+    fn cover_parents(&self, id: EntityId, store: &Store) -> bool {
+        let known = self.parents.get(&TypeId(store.header(id).ty));
+        let mut types = (store.parents_of(id).iter()).map(|parent| TypeId(store.header(parent).ty));
+        types.all(|ty| known.is_some_and(|known| known.contains(&ty)))
+    }
+
+    /// Whether an entity of a type may have an ancestor of the type `ancestor`: whether parents of
+    /// the one lead to it, and their types' parents, and so on.
+    fn may_be_in(&self, ty: TypeId, ancestor: TypeId) -> bool {
+        let mut found: Vec<TypeId> = Vec::new();
+        let mut next = Some(ty);
+        let mut looked_at = 0;
+        while let Some(of) = next {
+            for parent in self.parents.get(&of).into_iter().flatten() {
+                if !found.contains(parent) {
+                    found.push(*parent);
+                }
+            }
+            next = found.get(looked_at).copied();
+            looked_at += 1;
+            if planted(Fault::TypesApartByParents) {
+                break;
+            }
+        }
+        found.contains(&ancestor)
+    }
+
     /// What still holds when entities have changed; `None` if all of it does.
     pub(crate) fn after(&self, store: &Store, update: &StoreUpdate) -> Option<Self> {
         let mut weaker: Option<Self> = None;
+        for id in update.reparented() {
+            let facts = weaker.as_ref().unwrap_or(self);
+            if !facts.cover_parents(id, store) && !planted(Fault::TypesApartForEver) {
+                let weaker = weaker.get_or_insert_with(|| self.clone());
+                weaker.add_parents(id, store);
+            }
+        }
         for (id, existed) in update.written() {
             let header = store.header(id);
             let exists = header.attrs != 0;
@@ -159,7 +210,7 @@ fn observe(value: Value, store: &Store) -> Values {
         }
         Tag::Set => {
             let set = store.heaps().object(value.as_heap_ref());
-            seen.entity_sets = set.and_then(Object::entity_words).is_some();
+            seen.elements = set.and_then(|set| elements(set, store));
         }
         _ => {}
     }
@@ -172,8 +223,25 @@ fn join(a: Values, b: Values) -> Values {
         tag: a.tag.filter(|_| alike),
         entity: a.entity.filter(|_| a.entity == b.entity),
         exists: a.exists.filter(|_| a.exists == b.exists),
-        entity_sets: a.entity_sets && b.entity_sets,
+        elements: a.elements.zip(b.elements).map(|pair| match pair {
+            (Elements::Nothing, other) | (other, Elements::Nothing) => other,
+            (a, b) if a == b || planted(Fault::ElementsOfTheFirst) => a,
+            _ => Elements::Entities,
+        }),
     }
+}
+
+/// What a set holds, if it holds nothing but entities.
+fn elements(set: Object<'_>, store: &Store) -> Option<Elements> {
+    let words = set.entity_words()?;
+    let mut types = words.map(|word| TypeId(store.header(EntityId(word as u32)).ty));
+    let Some(first) = types.next() else {
+        return Some(Elements::Nothing);
+    };
+    Some(match types.all(|ty| ty == first) {
+        true => Elements::OfType(first),
+        false => Elements::Entities,
+    })
 }
 
 /// What is known of an entity of the store, or one that it lacks.
@@ -220,6 +288,10 @@ impl Facts for RequestFacts<'_> {
         let name = self.interner.find_str(attr)?;
         self.facts.attribute(ty, name, self.store)
     }
+
+    fn may_be_in(&self, ty: TypeId, ancestor: TypeId) -> bool {
+        self.facts.may_be_in(ty, ancestor)
+    }
 }
 
 #[cfg(test)]
@@ -246,7 +318,14 @@ mod tests {
                 {"n": "1", "e": {"__entity": {"type": "B", "id": "2"}}, "s": []}},
             {"uid": {"type": "B", "id": "1"}, "parents": [], "attrs": {"x": 1}},
             {"uid": {"type": "C", "id": "1"}, "parents": [], "attrs": {"x": 1}},
-            {"uid": {"type": "C", "id": "2"}, "parents": [], "attrs": {"y": 1}}
+            {"uid": {"type": "C", "id": "2"}, "parents": [], "attrs": {"y": 1}},
+            {"uid": {"type": "D", "id": "1"}, "parents": [], "attrs": {
+                "none": [], "apart": [{"__entity": {"type": "A", "id": "1"}}], "other": [],
+                "mixed": [{"__entity": {"type": "A", "id": "1"}}, {"__entity": {"type": "B", "id": "1"}}]}},
+            {"uid": {"type": "D", "id": "2"}, "parents": [], "attrs": {
+                "none": [], "apart": [{"__entity": {"type": "C", "id": "1"}}],
+                "other": [{"__entity": {"type": "A", "id": "1"}}, 1],
+                "mixed": [{"__entity": {"type": "B", "id": "1"}}]}}
         ]"#;
         let values = |ty, attr| match attribute(entities, ty, attr) {
             Some(Attribute::Present { values, .. }) => values,
@@ -258,11 +337,40 @@ mod tests {
             (e.tag, e.entity.is_some(), e.exists),
             (Some(Tag::Entity), true, None)
         );
+        let sets = |attr| values("D", attr).elements;
+        assert_eq!(sets("none"), Some(Elements::Nothing));
+        assert_eq!(sets("mixed"), Some(Elements::Entities));
+        assert_eq!(sets("apart"), Some(Elements::Entities));
+        assert_eq!(sets("other"), None);
         let s = values("A", "s");
-        assert_eq!((s.tag, s.entity_sets), (Some(Tag::Set), true));
+        let b = e.entity.unwrap();
+        assert_eq!(
+            (s.tag, s.elements),
+            (Some(Tag::Set), Some(Elements::OfType(b)))
+        );
         assert_eq!(values("B", "x").tag, Some(Tag::Long));
         assert_eq!(attribute(entities, "A", "x"), Some(Attribute::Missing));
         assert_eq!(attribute(entities, "C", "x"), None);
         assert_eq!(attribute(entities, "C", "z"), Some(Attribute::Missing));
+    }
+
+    #[test]
+    fn parents_types_say_what_may_be_in_what() {
+        let entities = r#"[
+            {"uid": {"type": "A", "id": "1"}, "attrs": {}, "parents": [{"type": "B", "id": "1"}]},
+            {"uid": {"type": "B", "id": "2"}, "attrs": {}, "parents": [{"type": "C", "id": "1"}]},
+            {"uid": {"type": "C", "id": "2"}, "attrs": {}, "parents": [{"type": "C", "id": "1"}]}
+        ]"#;
+        let entities = Entities::from_json_str(entities, None).unwrap();
+        let mut interner = Interner::new();
+        let store = Store::build(&entities, &mut interner).unwrap();
+        let facts = StoreFacts::of(&store);
+        let ty = |name| TypeId::of_name(interner.find_str(name).unwrap());
+        let inside: Vec<(&str, &str)> = ["A", "B", "C"]
+            .iter()
+            .flat_map(|a| ["A", "B", "C"].map(|b| (*a, b)))
+            .filter(|(a, b)| facts.may_be_in(ty(a), ty(b)))
+            .collect();
+        assert_eq!(inside, [("A", "B"), ("A", "C"), ("B", "C"), ("C", "C")]);
     }
 }

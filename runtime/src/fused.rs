@@ -18,7 +18,7 @@ use cedarjit_ir::abi::EntityHeader;
 use cedarjit_ir::expr::{ConstKind, Type};
 use cedarjit_ir::fault::{Fault, planted};
 use cedarjit_ir::ids::{EntityId, PolicyIndex};
-use cedarjit_jit::{FusedFunction, FusedOutcomes, FusedPolicy, MAX_FUSED, Subject};
+use cedarjit_jit::{FrameFunction, FusedFunction, FusedOutcomes, FusedPolicy, MAX_FUSED, Subject};
 use foldhash::fast::RandomState;
 use hashbrown::HashSet;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -122,6 +122,22 @@ impl Fused {
     }
 }
 
+/// As much of [`Fused`] as evaluation takes where nothing else is evaluated.
+#[derive(Debug)]
+pub(crate) struct Alone {
+    pub(crate) function: FrameFunction,
+    /// The bits of the policies that permit.
+    pub(crate) permits: u64,
+}
+
+/// A place of the table of buckets.
+#[derive(Debug, Default)]
+struct Place {
+    bucket: OnceLock<Bucket>,
+    /// The bucket's code, if it has some of which this much is enough.
+    alone: OnceLock<Alone>,
+}
+
 /// The functions for all actions, by what they rely on of principal and resource; `None` where that
 /// is not worth it.
 type WideFunctions = Vec<((Subject, Subject), Option<FusedFunction>)>;
@@ -131,7 +147,7 @@ type WideFunctions = Vec<((Subject, Subject), Option<FusedFunction>)>;
 pub(crate) struct BucketTable {
     /// [`BUCKETS`] places, made for the first request: many a snapshot is replaced before it is
     /// asked anything.
-    places: OnceLock<Box<[OnceLock<Bucket>]>>,
+    places: OnceLock<Box<[Place]>>,
     facts: SharedFacts,
     wide: Mutex<WideFunctions>,
     /// The entities that are constants of policies posted under actions alone: code relies on
@@ -174,7 +190,7 @@ impl BucketTable {
             .get()
             .into_iter()
             .flatten()
-            .filter_map(OnceLock::get)
+            .filter_map(|place| place.bucket.get())
         {
             let place = table.place(bucket.key);
             if let Some(heir) = place.and_then(|place| table.get(place)) {
@@ -215,12 +231,12 @@ impl BucketTable {
     /// As [`place`](Self::place), where the first place to look at is another bucket's or free.
     #[inline(never)]
     fn find_place(&self, key: Key, words: [u64; 2]) -> Option<u32> {
-        let empty = || (0..BUCKETS).map(|_| OnceLock::new()).collect();
+        let empty = || (0..BUCKETS).map(|_| Place::default()).collect();
         let places = self.places.get_or_init(empty);
         let first = first_place(words);
         (0..PROBES).find_map(|probe| {
             let place = first.wrapping_add(probe) % BUCKETS;
-            let bucket = places.get(place)?.get_or_init(|| Bucket {
+            let bucket = places.get(place)?.bucket.get_or_init(|| Bucket {
                 key,
                 words,
                 asked: AtomicU32::new(0),
@@ -233,7 +249,12 @@ impl BucketTable {
 
     #[inline]
     pub(crate) fn get(&self, place: u32) -> Option<&Bucket> {
-        self.places.get()?.get(place as usize)?.get()
+        self.places.get()?.get(place as usize)?.bucket.get()
+    }
+
+    #[inline]
+    fn alone(&self, place: u32) -> Option<&Alone> {
+        self.places.get()?.get(place as usize)?.alone.get()
     }
 
     /// How many buckets have fused code, and how large it is in bytes.
@@ -243,7 +264,7 @@ impl BucketTable {
             .get()
             .into_iter()
             .flatten()
-            .filter_map(|place| place.get()?.code.get()?.as_ref())
+            .filter_map(|place| place.bucket.get()?.code.get()?.as_ref())
             .map(|fused| (fused.function.address(), fused.function.code_size()))
             .collect();
         let buckets = functions.len();
@@ -312,9 +333,19 @@ impl Snapshot {
     }
 
     fn fuse_bucket(&self, place: u32) -> Option<&Fused> {
-        let bucket = self.buckets.get(place)?;
+        let place = self.buckets.places.get()?.get(place as usize)?;
+        let bucket = place.bucket.get()?;
         let code = || self.fuse(bucket.key);
-        bucket.code.get_or_init(code).as_ref()
+        let fused = bucket.code.get_or_init(code).as_ref()?;
+        let applicable = match planted(Fault::AloneForAllActions) {
+            true => u64::MAX,
+            false => fused.applicable,
+        };
+        if let Some(function) = fused.function.on_frame(applicable) {
+            let permits = fused.permits;
+            place.alone.get_or_init(|| Alone { function, permits });
+        }
+        Some(fused)
     }
 
     /// Whether the code of all these policies is used.
@@ -432,6 +463,16 @@ impl BoundRequest {
             return None;
         };
         code.as_ref()
+    }
+
+    /// The fused code for requests like this one, if there is some by now, it needs no session, and
+    /// what it finds is all that there is to find.
+    #[inline]
+    pub(crate) fn alone(&self) -> Option<&Alone> {
+        match self.snapshot.alone {
+            true => self.snapshot.buckets.alone(self.bucket?),
+            false => None,
+        }
     }
 
     /// The policies of the fused code, if there is some; empty otherwise.

@@ -7,7 +7,7 @@
 //! A policy that names an entity in its principal or resource scope is posted under that entity, on
 //! the side where fewer policies share it. One that names none, but a type, is posted under the
 //! type; any other under its actions alone. Under an entity or type, policies are grouped by their
-//! action constraint, and large groups once more by the entity that they name on the other side.
+//! action constraint and the entity that they name on the other side.
 //!
 //! A request is looked up without searching: for every entity the store has the list of those among
 //! itself and its ancestors that some policy names. Each list, and each group, is in

@@ -42,6 +42,9 @@ pub struct Snapshot {
     /// What differs from `table` and `index`.
     pub(crate) recent: Option<Arc<Recent>>,
     pub(crate) buckets: Arc<BucketTable>,
+    /// Whether fused code finds all that there is to find: no policy is posted under an entity or a
+    /// type, and nothing is checked.
+    pub(crate) alone: bool,
     /// What decisions are checked with, if they are.
     pub(crate) check: Option<Arc<Checker>>,
     /// The entities by type, listed for the first query.
@@ -135,6 +138,7 @@ impl Snapshot {
             store,
             table: Arc::new(table),
             columns: Arc::new(columns),
+            alone: is_alone(index.as_ref(), None, check.as_ref()),
             index: index.map(Arc::new),
             recent: None,
             buckets: Arc::new(BucketTable::new(observed)),
@@ -179,6 +183,11 @@ impl Snapshot {
         }
         Some(Self {
             buckets: self.buckets.after(self, &store, update),
+            alone: is_alone(
+                self.index.as_deref(),
+                recent.as_deref(),
+                self.check.as_ref(),
+            ),
             check: self.check.clone(),
             interner: interner.clone(),
             store,
@@ -369,6 +378,15 @@ impl Snapshot {
     pub fn interner(&self) -> &Interner {
         &self.interner
     }
+}
+
+fn is_alone(
+    index: Option<&ScopeIndex>,
+    recent: Option<&Recent>,
+    check: Option<&Arc<Checker>>,
+) -> bool {
+    let scoped = recent.is_some() || index.is_some_and(ScopeIndex::has_scoped);
+    !scoped && check.is_none()
 }
 
 /// What a schema says about requests; `None` if that is not known.

@@ -68,7 +68,7 @@ impl Emitter<'_, '_> {
     pub(super) fn read_place(&mut self, base: NodeId, known: Known) -> Operand {
         let entity = self.word_of(base, Tag::Entity);
         let header = self.stored_header(entity);
-        let place = self.headed_place(header);
+        let object = self.attributes(header);
         let AttrEntry(entry) = known.place.unwrap_or(AttrEntry::NONE);
         let (tag, word) = (entry & 0xffff, (entry >> 16) * 8);
         // What a variable has that exists can be read before anything is checked.
@@ -76,16 +76,12 @@ impl Emitter<'_, '_> {
             Op::Var(_) if self.subjects.is_some() && !self.varies(base) => constant_memory(),
             _ => checked_memory(),
         };
-        let word = (self.b.ins()).load(I64, memory, place.object, word as i32);
+        let word = (self.b.ins()).load(I64, memory, object, word as i32);
         let tag = match known.values.tag {
             Some(tag) => TagOf::Known(tag),
             None => {
                 let tag = tag as i32;
-                TagOf::Computed(
-                    self.b
-                        .ins()
-                        .uload8(I64, checked_memory(), place.object, tag),
-                )
+                TagOf::Computed(self.b.ins().uload8(I64, checked_memory(), object, tag))
             }
         };
         Operand { tag, word }
@@ -197,10 +193,14 @@ impl Emitter<'_, '_> {
     /// Where the attributes of the entity with this header are.
     fn headed_place(&mut self, header: Value) -> RecordPlace {
         let shape = self.header_field(header, offset_of!(EntityHeader, shape));
-        let attrs = self.header_field(header, offset_of!(EntityHeader, attrs));
-        let global = self.frame_field(self.pointer, offset_of!(Frame, heaps));
-        let object = self.word_address(global, attrs);
+        let object = self.attributes(header);
         RecordPlace { shape, object }
+    }
+
+    /// The address of the attribute record of the entity with this header.
+    fn attributes(&mut self, header: Value) -> Value {
+        let attrs = self.header_field(header, offset_of!(EntityHeader, attrs));
+        self.global_object(attrs)
     }
 
     fn object_place(&mut self, record: Value) -> RecordPlace {

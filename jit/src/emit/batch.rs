@@ -337,7 +337,7 @@ impl<'a> Emitter<'a, '_> {
 }
 
 /// Whether a condition is computed without a branch.
-fn is_flag(known: &[Known], root: NodeId) -> bool {
+pub(super) fn is_flag(known: &[Known], root: NodeId) -> bool {
     let known = known.get(root.index()).copied().unwrap_or_default();
     let cost = known.cost.is_some_and(|cost| cost <= MAX_FLAG_COST);
     cost && known.values.tag == Some(Tag::Bool)

@@ -4,7 +4,8 @@
 //! them and answers with a bit for each. Constants are part of the code, and the code relies on
 //! [`Facts`].
 
-use super::known::{Facts, analyse};
+use super::batch::is_flag;
+use super::known::{Facts, Known, analyse};
 use super::logic::MAX_FLAG_COST;
 use super::{Consts, Emitter, Symbols, Target, check_size};
 use crate::unit::CompileError;
@@ -41,14 +42,21 @@ pub(crate) struct FusedCode {
     pub(crate) straight: bool,
 }
 
-/// The signature of fused code: `(frame, failed) -> satisfied`, a bit for each policy.
+/// The most policies whose outcomes are in one word: see [`fused_signature`].
+pub(crate) const MAX_PACKED: usize = 32;
+
+/// The signature of fused code of so many policies.
 ///
-/// The bits of policies that failed go to where `failed` points. Code that gives up sets all bits of
-/// both, which no outcome does.
-pub(crate) fn fused_signature(isa: &dyn TargetIsa) -> Signature {
+/// Of at most [`MAX_PACKED`] it is `(frame) -> outcomes`: in the lower half a bit for each policy
+/// that is satisfied, in the upper half one for each that failed. Of more it is
+/// `(frame, failed) -> satisfied`, where the bits of those that failed go to where `failed` points.
+/// Code that gives up sets all bits, which no outcome does.
+pub(crate) fn fused_signature(isa: &dyn TargetIsa, policies: usize) -> Signature {
     let mut signature = Signature::new(isa.default_call_conv());
     signature.params.push(AbiParam::new(isa.pointer_type()));
-    signature.params.push(AbiParam::new(isa.pointer_type()));
+    if policies > MAX_PACKED {
+        signature.params.push(AbiParam::new(isa.pointer_type()));
+    }
     signature.returns.push(AbiParam::new(I64));
     signature
 }
@@ -67,24 +75,33 @@ pub(crate) fn emit_fused(
     let entry = builder.create_block();
     builder.append_block_params_for_function_params(entry);
     builder.switch_to_block(entry);
-    let (frame, failed_out) = (
-        builder.block_params(entry)[0],
-        builder.block_params(entry)[1],
-    );
-    let masks = Masks {
-        satisfied: builder.declare_var(I64),
-        failed: builder.declare_var(I64),
-    };
+    let frame = builder.block_params(entry)[0];
+    let failed_out = builder.block_params(entry).get(1).copied();
     let zero = builder.ins().iconst(I64, 0);
-    builder.def_var(masks.satisfied, zero);
-    builder.def_var(masks.failed, zero);
+    let satisfied = builder.declare_var(I64);
+    builder.def_var(satisfied, zero);
+    let masks = match failed_out {
+        None => Masks {
+            satisfied,
+            failed: satisfied,
+            first_failed: MAX_PACKED as u32,
+        },
+        Some(_) => {
+            let failed = builder.declare_var(I64);
+            builder.def_var(failed, zero);
+            Masks {
+                satisfied,
+                failed,
+                first_failed: 0,
+            }
+        }
+    };
     let mut emitter = Emitter::new(builder, target, symbols, frame);
     let give_up = emitter.b.create_block();
     emitter.b.set_cold_block(give_up);
     emitter.give_up = Some(give_up);
     let mut straight = true;
-    for (bit, policy) in policies.iter().enumerate() {
-        let known = analyse(policy.body, Some((policy.consts, facts)), None);
+    for (bit, policy, known) in branches_first(policies, facts) {
         emitter.start(policy.body, Consts::Words(policy.consts), known);
         straight &= emitter.fused(bit as u32, masks);
     }
@@ -93,21 +110,37 @@ pub(crate) fn emit_fused(
         straight,
     };
     let mut builder = emitter.b;
-    let failed = builder.use_var(masks.failed);
-    builder
-        .ins()
-        .store(MemFlagsData::trusted(), failed, failed_out, 0);
-    let satisfied = builder.use_var(masks.satisfied);
-    builder.ins().return_(&[satisfied]);
+    let outcomes = builder.use_var(masks.satisfied);
+    if let Some(out) = failed_out {
+        let failed = builder.use_var(masks.failed);
+        (builder.ins()).store(MemFlagsData::trusted(), failed, out, 0);
+    }
+    builder.ins().return_(&[outcomes]);
     builder.switch_to_block(give_up);
     let all = builder.ins().iconst(I64, -1);
-    builder
-        .ins()
-        .store(MemFlagsData::trusted(), all, failed_out, 0);
+    if let Some(out) = failed_out {
+        (builder.ins()).store(MemFlagsData::trusted(), all, out, 0);
+    }
     builder.ins().return_(&[all]);
     builder.seal_all_blocks();
     builder.finalize(target.isa.frontend_config());
     Ok(code)
+}
+
+/// The policies with their numbers and what is known of their nodes, those without branches last:
+/// what these compute need not be kept while others run.
+fn branches_first<'a, 'p>(
+    policies: &'a [FusedPolicy<'p>],
+    facts: &dyn Facts,
+) -> Vec<(usize, &'a FusedPolicy<'p>, Vec<Known>)> {
+    let numbered = policies.iter().enumerate();
+    let analysed = numbered.map(|(bit, policy)| {
+        let known = analyse(policy.body, Some((policy.consts, facts)), None);
+        (bit, policy, known)
+    });
+    let mut ordered: Vec<_> = analysed.collect();
+    ordered.sort_by_key(|(_, policy, known)| is_flag(known, policy.body.root));
+    ordered
 }
 
 pub(super) fn check_fused(policies: &[FusedPolicy<'_>]) -> Result<(), CompileError> {
@@ -127,7 +160,10 @@ pub(super) fn check_fused(policies: &[FusedPolicy<'_>]) -> Result<(), CompileErr
 #[derive(Clone, Copy)]
 struct Masks {
     satisfied: Variable,
+    /// The same where outcomes are in one word.
     failed: Variable,
+    /// The bit of the first policy that failed.
+    first_failed: u32,
 }
 
 impl Emitter<'_, '_> {
@@ -148,7 +184,11 @@ impl Emitter<'_, '_> {
         let (satisfied, next) = (self.b.create_block(), self.b.create_block());
         self.branch(root, satisfied, next);
         let fail = self.fail;
-        for (block, mask) in [(satisfied, masks.satisfied), (fail, masks.failed)] {
+        let failed_bit = masks.first_failed + bit;
+        for (block, mask, bit) in [
+            (satisfied, masks.satisfied, bit),
+            (fail, masks.failed, failed_bit),
+        ] {
             self.b.switch_to_block(block);
             let flag = self.iconst((1_u64 << bit).cast_signed());
             self.add_to(mask, flag);

@@ -5,7 +5,7 @@ use cedarjit_ir::abi::{
     DIRECTORY_BITS, EntityHeader, Frame, HEADERS_IN_PAGE, PAGE_BITS, PAGES_IN_DIRECTORY,
 };
 use cranelift_codegen::ir::types::{I32, I64};
-use cranelift_codegen::ir::{InstBuilder, Value};
+use cranelift_codegen::ir::{InstBuilder, MemFlagsData, Value};
 use std::mem::offset_of;
 
 impl Emitter<'_, '_> {
@@ -80,7 +80,16 @@ impl Emitter<'_, '_> {
             true => constant_memory(),
             false => checked_memory(),
         };
-        let field = self.b.ins().load(I32, memory, header, offset as i32);
-        self.b.ins().uextend(I64, field)
+        self.load_half(memory, header, offset as i32)
+    }
+
+    /// Loads 32 bits, widened.
+    pub(super) fn load_half(&mut self, memory: MemFlagsData, address: Value, offset: i32) -> Value {
+        if memory.can_move() {
+            // Only what is a load by itself is moved.
+            let half = self.b.ins().load(I32, memory, address, offset);
+            return self.b.ins().uextend(I64, half);
+        }
+        self.b.ins().uload32(memory, address, offset)
     }
 }

@@ -20,6 +20,8 @@ pub trait Facts {
     fn named(&self, entity: EntityId) -> Option<Subject>;
     /// What all existing entities of a type have in common in one attribute.
     fn attribute(&self, ty: TypeId, attr: &str) -> Option<Attribute>;
+    /// Whether an entity of a type can have an ancestor of the type `ancestor`.
+    fn may_be_in(&self, ty: TypeId, ancestor: TypeId) -> bool;
 }
 
 /// An entity's type, and whether it exists.
@@ -54,8 +56,19 @@ pub struct Values {
     pub entity: Option<TypeId>,
     /// Whether these exist, if either all do or none.
     pub exists: Option<bool>,
-    /// They are sets that hold entities only.
-    pub entity_sets: bool,
+    /// What they hold, if they are sets of nothing but entities.
+    pub elements: Option<Elements>,
+}
+
+/// The elements of sets of entities.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Elements {
+    /// There are none.
+    Nothing,
+    /// All are entities of this type.
+    OfType(TypeId),
+    /// They are entities.
+    Entities,
 }
 
 /// What is known of one node's value.
@@ -71,6 +84,9 @@ pub(super) struct Known {
     pub(super) cost: Option<u32>,
     /// The place of the question whose answer is the value, if that is looked up.
     pub(super) lookup: Option<usize>,
+    /// Of an `in`: nothing on the right can be an ancestor of what is on the left, so that it is
+    /// `==` or `contains`.
+    pub(super) flat: bool,
 }
 
 impl Known {
@@ -87,6 +103,19 @@ impl Known {
 
     fn is(self, tag: Tag) -> bool {
         self.values.tag == Some(tag)
+    }
+
+    /// What is on the right of an `in`, if that is nothing but entities.
+    fn elements(self) -> Option<Elements> {
+        match self.values.tag? {
+            Tag::Entity => Some(
+                self.values
+                    .entity
+                    .map_or(Elements::Entities, Elements::OfType),
+            ),
+            Tag::Set => self.values.elements,
+            _ => None,
+        }
     }
 
     fn truth(self) -> Option<bool> {
@@ -204,10 +233,37 @@ impl Analysed<'_> {
                     known.cost = cost.map(|c| c + 2);
                 }
             }
-            BinaryOp::In if a.is(Tag::Entity) && b.is(Tag::Entity) => {
-                known.cost = cost.map(|c| c + 14);
+            BinaryOp::Contains if a.is(Tag::Set) => {
+                let other_tag = |tag| tag != Tag::Entity;
+                let never = a.values.elements.is_some() && b.values.tag.is_some_and(other_tag);
+                if cost.is_some() && (never || apart(b, a)) {
+                    known.set_truth(false);
+                }
+            }
+            BinaryOp::In if a.is(Tag::Entity) => {
+                known.flat = self.is_flat(a, b);
+                if b.is(Tag::Entity) {
+                    known.cost = cost.map(|c| c + if known.flat { 3 } else { 14 });
+                }
+                if known.flat && cost.is_some() && apart(a, b) {
+                    known.set_truth(false);
+                }
             }
             _ => {}
+        }
+    }
+
+    /// Whether nothing on the right of an `in` can be an ancestor of the entity on the left.
+    fn is_flat(&self, a: Known, b: Known) -> bool {
+        let Some((_, facts)) = self.fused else {
+            return false;
+        };
+        match b.elements() {
+            Some(Elements::Nothing) => true,
+            Some(Elements::OfType(ty)) => {
+                (a.values.entity).is_some_and(|of| !facts.may_be_in(of, ty))
+            }
+            _ => false,
         }
     }
 
@@ -277,6 +333,15 @@ fn set_subject(known: &mut Known, subject: Option<Subject>) {
     if let Some(subject) = subject {
         known.values.entity = Some(subject.ty);
         known.values.exists = Some(subject.exists);
+    }
+}
+
+/// Whether an entity cannot be on the right of an `in` itself.
+pub(super) fn apart(entity: Known, right: Known) -> bool {
+    match (entity.values.entity, right.elements()) {
+        (_, Some(Elements::Nothing)) => true,
+        (Some(ty), Some(Elements::OfType(other))) => ty != other,
+        _ => false,
     }
 }
 

@@ -51,7 +51,9 @@ impl Emitter<'_, '_> {
                 Op::And(items) => return self.chain(items, |next| (next, els), then, els),
                 Op::Or(items) => return self.chain(items, |next| (then, next), then, els),
                 Op::If(c, t, e) => return self.branch_if(*c, *t, *e, then, els),
-                Op::Binary(BinaryOp::In, a, b) => return self.branch_in(*a, *b, then, els),
+                Op::Binary(BinaryOp::In, a, b) => {
+                    return self.branch_in(*a, *b, known.flat, then, els);
+                }
                 Op::Binary(BinaryOp::Contains, a, b) => {
                     return self.branch_contains(*a, *b, then, els);
                 }

@@ -232,7 +232,7 @@ impl<'a> Lookups<'a> {
 fn are_entities(values: Values) -> bool {
     match values.tag {
         Some(Tag::Entity) => true,
-        Some(Tag::Set) => values.entity_sets,
+        Some(Tag::Set) => values.elements.is_some(),
         _ => false,
     }
 }

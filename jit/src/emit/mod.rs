@@ -20,7 +20,7 @@ mod sets;
 
 pub use batch::BatchSource;
 pub use fuse::{FusedPolicy, MAX_FUSED};
-pub use known::{Attribute, Facts, Subject, Values};
+pub use known::{Attribute, Elements, Facts, Subject, Values};
 pub use lookup::{AttrOf, Lookup, Origin, Path, Trail};
 
 use crate::unit::CompileError;
@@ -39,7 +39,7 @@ use cranelift_codegen::ir::{
 };
 use cranelift_codegen::isa::TargetIsa;
 use cranelift_frontend::{FunctionBuilder, FunctionBuilderContext};
-pub(crate) use fuse::{FusedCode, emit_fused, fused_signature};
+pub(crate) use fuse::{FusedCode, MAX_PACKED, emit_fused, fused_signature};
 use known::{Known, analyse};
 use lookup::LookupTable;
 use std::mem::offset_of;
@@ -473,7 +473,9 @@ impl Emitter<'_, '_> {
             }
             Op::And(items) if known.cost.is_some() => self.flags(items, true),
             Op::Or(items) if known.cost.is_some() => self.flags(items, false),
-            Op::Binary(BinaryOp::In, a, b) if known.cost.is_some() => self.is_in(*a, *b),
+            Op::Binary(BinaryOp::In, a, b) if known.cost.is_some() => {
+                self.is_in(*a, *b, known.flat)
+            }
             Op::GetAttr(a, _) if known.place.is_some() => self.read_place(*a, known),
             Op::Const(c) => self.constant(*c, node.ty),
             Op::Bool(b) => {
@@ -482,8 +484,8 @@ impl Emitter<'_, '_> {
             }
             Op::Var(var) => self.variable(*var),
             Op::Unary(op, a) => self.unary(*op, *a),
-            Op::Binary(op, a, b) => self.binary(*op, *a, *b, node.ty.tag()),
             Op::And(_) | Op::Or(_) => self.materialise(id),
+            Op::Binary(op, a, b) => self.binary(id, *op, *a, *b),
             Op::If(c, t, e) => self.conditional(*c, *t, *e, node.ty),
             Op::GetAttr(a, attr) => self.get_attr(*a, attr, node.ty.tag()),
             Op::HasAttr(a, attr) => self.has_attr(*a, attr),
@@ -538,6 +540,12 @@ impl Emitter<'_, '_> {
             Var::Action | Var::Context => {}
         }
         Operand::known(tag, word)
+    }
+
+    /// The address of an object on the global heap.
+    fn global_object(&mut self, reference: Value) -> Value {
+        let global = self.frame_field(self.pointer, offset_of!(Frame, heaps));
+        self.word_address(global, reference)
     }
 
     /// The address of an object from a reference to it.

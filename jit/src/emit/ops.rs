@@ -54,14 +54,8 @@ impl Emitter<'_, '_> {
         Operand::known(Tag::Bool, word)
     }
 
-    /// `result` is the result's tag, if it is known.
-    pub(super) fn binary(
-        &mut self,
-        op: BinaryOp,
-        a: NodeId,
-        b: NodeId,
-        result: Option<Tag>,
-    ) -> Operand {
+    /// The node `id`, which is this operation.
+    pub(super) fn binary(&mut self, id: NodeId, op: BinaryOp, a: NodeId, b: NodeId) -> Operand {
         // Both sides first, then types: an operand's own failure comes before a type error.
         let left = self.operand(a);
         let right = self.operand(b);
@@ -79,22 +73,13 @@ impl Emitter<'_, '_> {
                 };
                 Operand::known(Tag::Long, word)
             }
-            BinaryOp::In => {
-                self.require_tag(left, Tag::Entity);
-                let kind = self.right_side(b);
-                self.materialise_jump(|e, then, els| {
-                    e.jump_is_in(left.word, right, kind, then, els);
-                })
-            }
-            BinaryOp::Contains => {
-                self.require_tag(left, Tag::Set);
-                self.materialise_jump(|e, then, els| e.jump_contains(left.word, right, then, els))
-            }
+            BinaryOp::In | BinaryOp::Contains => self.materialise(id),
             BinaryOp::ContainsAll => self.on_sets(Builtin::ContainsAll, left, right),
             BinaryOp::ContainsAny => self.on_sets(Builtin::ContainsAny, left, right),
             BinaryOp::GetTag => {
                 self.require_tag(left, Tag::Entity);
                 self.require_tag(right, Tag::String);
+                let result = self.body.node(id).ty.tag();
                 self.call_value(Builtin::GetTag, &[left.word, right.word], result)
             }
             BinaryOp::HasTag => {
@@ -198,11 +183,14 @@ impl Emitter<'_, '_> {
     }
 
     /// Ends the current block with `left in right`.
-    pub(super) fn branch_in(&mut self, a: NodeId, b: NodeId, then: Block, els: Block) {
+    ///
+    /// `flat` says that nothing on the right can be an ancestor of what is on the left.
+    pub(super) fn branch_in(&mut self, a: NodeId, b: NodeId, flat: bool, then: Block, els: Block) {
         let left = self.operand(a);
         let right = self.operand(b);
         self.require_tag(left, Tag::Entity);
-        let kind = self.right_side(b);
+        let mut kind = self.right_side(a, b);
+        kind.flat = flat;
         self.jump_is_in(left.word, right, kind, then, els);
     }
 
@@ -211,7 +199,8 @@ impl Emitter<'_, '_> {
         let left = self.operand(a);
         let right = self.operand(b);
         self.require_tag(left, Tag::Set);
-        self.jump_contains(left.word, right, then, els);
+        let kind = self.right_side(b, a);
+        self.jump_contains(left.word, kind, right, then, els);
     }
 
     /// An entity is in itself and its ancestors. Most entities that are no ancestor lack its bit
@@ -231,9 +220,14 @@ impl Emitter<'_, '_> {
         self.b.ins().brif(found, then, &[], els, &[]);
     }
 
-    /// `a in b` for entities, without a branch.
-    pub(super) fn is_in(&mut self, a: NodeId, b: NodeId) -> Operand {
+    /// `a in b` for entities, without a branch; `flat` as there.
+    pub(super) fn is_in(&mut self, a: NodeId, b: NodeId, flat: bool) -> Operand {
         let left = self.word_of(a, Tag::Entity);
+        if flat {
+            let right = self.word_of(b, Tag::Entity);
+            let same = self.b.ins().icmp(IntCC::Equal, left, right);
+            return self.truth(same);
+        }
         if let Some(found) = self.is_member(left, b) {
             return found;
         }

@@ -1,5 +1,6 @@
 //! Membership in sets, inline: `in` with a set on the right, and `contains`.
 
+use super::known::apart;
 use super::{Emitter, Operand, PAIR_SIZE, TagOf, arg, checked_memory, constant_memory};
 use cedarjit_ir::abi::Builtin;
 use cedarjit_ir::fault::{Fault, planted};
@@ -9,7 +10,7 @@ use cedarjit_ir::value::Tag;
 use cranelift_codegen::ir::condcodes::IntCC;
 use cranelift_codegen::ir::types::{I32, I64};
 use cranelift_codegen::ir::{
-    Block, InstBuilder, MemFlagsData, StackSlotData, StackSlotKind, Value,
+    Block, Endianness, InstBuilder, MemFlagsData, StackSlotData, StackSlotKind, Value,
 };
 
 /// The longest set that `contains` scans inline; longer ones are searched by the builtin.
@@ -19,13 +20,19 @@ const SCAN_LIMIT: i64 = 16;
 /// save the branches that are mispredicted.
 const STEADY_LIMIT: i64 = 12;
 
-/// What is known of the right side of `in`.
+/// What is known of the right side of `in`, or of a set that something is looked for in.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct RightSide {
     /// If it is a set, it holds entities only.
     entities: bool,
+    /// It is an attribute of a stored entity.
+    stored: bool,
     /// It is the same in all rounds, where many entities are decided about.
     steady: bool,
+    /// Nothing there can be the entity on the left.
+    apart: bool,
+    /// Nothing there can be an ancestor of the entity on the left.
+    pub(super) flat: bool,
 }
 
 /// Where a set's tags start, in bytes.
@@ -40,20 +47,28 @@ struct SetPlace {
 }
 
 impl Emitter<'_, '_> {
-    fn set_place(&mut self, set: Value) -> SetPlace {
-        let object = self.heap_object(set);
-        self.set_place_of(object, checked_memory())
+    fn set_object(&mut self, set: Value, kind: RightSide) -> Value {
+        if kind.stored {
+            return self.global_object(set);
+        }
+        match kind.steady {
+            true => self.object_through(set, constant_memory()),
+            false => self.heap_object(set),
+        }
     }
 
-    /// Where a set is that may be read before anything is checked.
-    fn steady_set_place(&mut self, set: Value) -> SetPlace {
-        let object = self.object_through(set, constant_memory());
-        self.set_place_of(object, constant_memory())
-    }
-
-    fn set_place_of(&mut self, object: Value, memory: MemFlagsData) -> SetPlace {
-        let first = self.b.ins().load(I64, memory, object, 0);
-        let length = self.shift_right(first, 32);
+    fn set_place(&mut self, object: Value, kind: RightSide) -> SetPlace {
+        // One that is steady may be read before anything is checked.
+        let memory = match kind.steady {
+            true => constant_memory(),
+            false => checked_memory(),
+        };
+        // Its length is in the upper half of the first word.
+        let upper = match self.target.isa.endianness() {
+            Endianness::Little => 4,
+            Endianness::Big => 0,
+        };
+        let length = self.load_half(memory, object, upper);
         let length = self.and_const(length, (Heap::LENGTH_MASK >> 32).cast_signed());
         // The tags are padded to whole words.
         let padded = self.add_const(length, TAGS + 7);
@@ -68,8 +83,7 @@ impl Emitter<'_, '_> {
 
     /// Ends the current block by going to `absent` if the Bloom word of the set lacks all of
     /// `bits`, as that of the empty set does; goes on otherwise.
-    fn leave_unless_bloom(&mut self, set: Value, bits: Value, absent: Block) {
-        let object = self.heap_object(set);
+    fn leave_unless_bloom(&mut self, object: Value, bits: Value, absent: Block) {
         let offset = (Heap::SET_BLOOM * 8) as i32;
         let bloom = self.b.ins().load(I64, checked_memory(), object, offset);
         let common = self.b.ins().band(bloom, bits);
@@ -108,13 +122,17 @@ impl Emitter<'_, '_> {
         self.b.switch_to_block(done);
     }
 
-    pub(super) fn right_side(&self, id: NodeId) -> RightSide {
+    /// What is known of the node `id`, where the entity `left` may be in it.
+    pub(super) fn right_side(&self, left: NodeId, id: NodeId) -> RightSide {
         let known = self.known(id);
         // A value that is computed without a check can be computed anywhere.
         let certain = known.values.tag == Some(Tag::Set) && known.cost.is_some();
         RightSide {
-            entities: known.values.entity_sets,
+            entities: known.values.elements.is_some(),
+            stored: known.place.is_some(),
             steady: certain && self.subjects.is_some() && !self.varies(id),
+            apart: apart(self.known(left), known),
+            flat: false,
         }
     }
 
@@ -128,14 +146,16 @@ impl Emitter<'_, '_> {
         then: Block,
         els: Block,
     ) {
-        let place = match kind.steady {
-            true => self.steady_set_place(set),
-            false => self.set_place(set),
-        };
+        if kind.flat {
+            return self.jump_has_entity(left, set, kind, then, els);
+        }
+        let object = self.set_object(set, kind);
         if !kind.entities {
+            let place = self.set_place(object, kind);
             self.require_entities(&place, els);
         }
         if kind.steady {
+            let place = self.set_place(object, kind);
             self.jump_in_steady(left, &place, then, els);
         }
         // Whatever `left` is in is itself or an ancestor, and both Bloom words know it.
@@ -144,15 +164,21 @@ impl Emitter<'_, '_> {
         let own = self.bloom_bit(left);
         let bits = if planted(Fault::InSetBloomOfDescendant) {
             own
+        } else if kind.apart {
+            bloom
         } else {
             self.b.ins().bor(bloom, own)
         };
-        self.leave_unless_bloom(set, bits, els);
+        self.leave_unless_bloom(object, bits, els);
+        let place = self.set_place(object, kind);
         self.for_each_word(&place, |e, _, word, next| {
-            let (differ, maybe) = (e.b.create_block(), e.b.create_block());
-            let same = e.b.ins().icmp(IntCC::Equal, left, word);
-            e.b.ins().brif(same, then, &[], differ, &[]);
-            e.b.switch_to_block(differ);
+            let maybe = e.b.create_block();
+            if !kind.apart {
+                let differ = e.b.create_block();
+                let same = e.b.ins().icmp(IntCC::Equal, left, word);
+                e.b.ins().brif(same, then, &[], differ, &[]);
+                e.b.switch_to_block(differ);
+            }
             let bit = e.bloom_bit(word);
             let candidate = e.b.ins().band(bloom, bit);
             e.b.ins().brif(candidate, maybe, &[], next, &[]);
@@ -219,11 +245,68 @@ impl Emitter<'_, '_> {
         }
     }
 
+    /// Ends the current block with "`entity` is an element of `set`", all of whose elements are
+    /// entities.
+    fn jump_has_entity(
+        &mut self,
+        entity: Value,
+        set: Value,
+        kind: RightSide,
+        then: Block,
+        els: Block,
+    ) {
+        let object = self.set_object(set, kind);
+        let bit = self.bloom_bit(entity);
+        self.leave_unless_bloom(object, bit, els);
+        let place = self.set_place(object, kind);
+        let (head, step, done) = (
+            self.b.create_block(),
+            self.b.create_block(),
+            self.b.create_block(),
+        );
+        // The words ascend. How often they are halved depends on how many there are, and not on
+        // which is looked for.
+        let first = self.b.append_block_param(head, self.pointer);
+        let length = self.b.append_block_param(head, I64);
+        let all = [arg(place.words), arg(place.length)];
+        self.b.ins().jump(head, &all);
+        self.b.switch_to_block(head);
+        let more = self.compare_const(IntCC::UnsignedGreaterThan, length, 1);
+        self.b.ins().brif(more, step, &[], done, &[]);
+        self.b.switch_to_block(step);
+        let half = self.shift_right(length, 1);
+        let middle = self.word_address(first, half);
+        let word = self.b.ins().load(I64, checked_memory(), middle, 0);
+        let below = match planted(Fault::HalvingLosesMiddle) {
+            true => IntCC::UnsignedLessThan,
+            false => IntCC::UnsignedLessThanOrEqual,
+        };
+        let below = self.b.ins().icmp(below, word, entity);
+        let upper = self.b.ins().select(below, middle, first);
+        let rest = self.b.ins().isub(length, half);
+        self.b.ins().jump(head, &[arg(upper), arg(rest)]);
+        self.b.switch_to_block(done);
+        let word = self.b.ins().load(I64, checked_memory(), first, 0);
+        let same = self.b.ins().icmp(IntCC::Equal, word, entity);
+        self.b.ins().brif(same, then, &[], els, &[]);
+    }
+
     /// Ends the current block with "`set` contains `element`".
-    pub(super) fn jump_contains(&mut self, set: Value, element: Operand, then: Block, els: Block) {
-        let place = self.set_place(set);
+    pub(super) fn jump_contains(
+        &mut self,
+        set: Value,
+        kind: RightSide,
+        element: Operand,
+        then: Block,
+        els: Block,
+    ) {
+        if let (true, TagOf::Known(Tag::Entity)) = (kind.entities, element.tag) {
+            return self.jump_has_entity(element.word, set, kind, then, els);
+        }
+        let object = self.set_object(set, kind);
         let bit = self.bloom_bit(element.word);
-        self.leave_unless_bloom(set, bit, els);
+        self.leave_unless_bloom(object, bit, els);
+        let place = self.set_place(object, kind);
         let (scan, search) = (self.b.create_block(), self.b.create_block());
         self.b.set_cold_block(search);
         let short = self.compare_const(IntCC::UnsignedLessThanOrEqual, place.length, SCAN_LIMIT);
@@ -335,6 +418,10 @@ impl Emitter<'_, '_> {
         els: Block,
     ) {
         match right.tag {
+            TagOf::Known(Tag::Entity) if kind.flat => {
+                let same = self.b.ins().icmp(IntCC::Equal, left, right.word);
+                self.b.ins().brif(same, then, &[], els, &[]);
+            }
             TagOf::Known(Tag::Entity) => self.jump_in(left, right.word, then, els),
             TagOf::Known(Tag::Set) => self.jump_in_set(left, right.word, kind, then, els),
             TagOf::Known(_) => {

@@ -1,7 +1,7 @@
 //! Building the scope index.
 
 use super::posting::{ActionGroups, Class, Key, Side, classes, keys, scope_entity};
-use super::{ANY_NAME, Action, FEW, Group, Groups, Range, ScopeIndex, SideIndex};
+use super::{ANY_NAME, Action, Group, Groups, Range, ScopeIndex, SideIndex};
 use crate::store::{Name, Store};
 use cedarjit_frontend::hir::{ActionConstraint, BoundPolicy};
 use cedarjit_ir::fault::{Fault, planted};
@@ -162,15 +162,13 @@ impl ScopeIndex {
         let start = self.groups.len() as u32;
         for run in runs(records, |r| r.class) {
             let of_class = records.get(run).unwrap_or(&[]);
-            let split = of_class.len() > FEW;
-            let other = |r: &Record| if split { r.other } else { ANY_NAME };
-            for run in runs(of_class, other) {
+            for run in runs(of_class, |r| r.other) {
                 let own = of_class.get(run).unwrap_or(&[]);
                 let Some(first) = own.first() else {
                     continue;
                 };
-                let other = other(first);
-                if split && other == ANY_NAME && planted(Fault::OtherSideOpen) {
+                let other = first.other;
+                if other == ANY_NAME && planted(Fault::OtherSideOpen) {
                     continue;
                 }
                 let Range { start, len } = match own {

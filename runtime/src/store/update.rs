@@ -36,6 +36,11 @@ impl StoreUpdate {
         self.existed.iter().map(|(id, existed)| (*id, *existed))
     }
 
+    /// The entities that have other parents than before.
+    pub(crate) fn reparented(&self) -> impl Iterator<Item = EntityId> {
+        self.parents.keys().copied()
+    }
+
     /// The children of the store as it is by now, made if they are not there yet.
     fn children<'c>(
         &mut self,

@@ -43,12 +43,15 @@ pub(super) struct Population {
     pub(super) actions: Vec<Uid>,
     pub(super) contexts: Vec<Context>,
     large_sets: bool,
+    /// Whether entities of any type are in sets of entities.
+    mixed: bool,
 }
 
 impl Population {
     pub(super) fn new(rng: &mut Rng, knobs: &Knobs, model: Model, declared: bool) -> Self {
         let mut world = Self {
             by_type: vec![Vec::new(); model.entity_types.len()],
+            mixed: !declared && model.relations && rng.aside().one_in(2),
             model,
             declared,
             uids: Vec::new(),
@@ -365,13 +368,21 @@ impl Population {
                     (false, false) => rng.below(5),
                 };
                 let last = 9 + rng.below(if alike { 3 } else { 1 });
-                let member = |n| match self.model.types.get(*element) {
+                let mut member = |n| match self.model.types.get(*element) {
                     Ty::Long if large => Val::Long(n as i64 * 3),
                     Ty::Long if alike => Val::Long(if n == 9 { last } else { n } as i64),
                     Ty::Str if large => Val::Str(Arc::from(format!("s{n}"))),
+                    Ty::Entity(_) if self.mixed => {
+                        let mut aside = rng.aside();
+                        let own = self.value(rng, knobs, *element);
+                        match aside.one_in(3) {
+                            true => Val::Entity(self.any_uid(&mut aside)),
+                            false => own,
+                        }
+                    }
                     _ => self.value(rng, knobs, *element),
                 };
-                Val::Set((0..count).map(member).collect())
+                Val::Set((0..count).map(&mut member).collect())
             }
             Ty::Record(fields) => Val::Record(self.fields(rng, knobs, fields)),
         }
