@@ -487,6 +487,9 @@ impl BoundRequest {
         index: Option<&ScopeIndex>,
     ) -> Evaluation<'a> {
         let snapshot = &self.snapshot;
+        if let Some(index) = index {
+            index.read_ahead(self.query());
+        }
         let mut host = self.host(&mut scratch.space, &mut scratch.elements);
         let mut session = Session::new(&mut host, &self.frame);
         let run = |session: &mut Session<'_, _>| {

@@ -24,6 +24,7 @@ pub(crate) use posting::{action_matches, postings, scope_entity};
 
 use self::posting::Class;
 use crate::store::{Name, Store};
+use cedarjit_ir::ahead::touch;
 use cedarjit_ir::arena::List;
 use cedarjit_ir::ids::{EntityId, PolicyIndex, TypeId};
 use cedarjit_jit::About;
@@ -239,6 +240,20 @@ impl ScopeIndex {
                 self.matching(groups.of(&self.groups), classes, others, &mut visit);
             }
         }
+    }
+
+    /// Reads what [`scoped`](Self::scoped) will begin with, so that the processor waits for all of
+    /// it at once, and does other things meanwhile.
+    #[inline]
+    pub(crate) fn read_ahead(&self, query: Query<'_>) {
+        let start = |side: &SideIndex, name: Name| {
+            let groups = side.groups.get(name as usize);
+            groups.map_or(0, |groups| groups.0.start)
+        };
+        let principals = query.named(Side::Principal).iter();
+        let principals = principals.map(|name| start(&self.principals, name));
+        let resources = query.named(Side::Resource).iter();
+        touch(principals.chain(resources.map(|name| start(&self.resources, name))));
     }
 
     /// Visits the groups of these classes that ask for none but these names on the other side.
