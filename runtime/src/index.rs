@@ -34,6 +34,10 @@ use hashbrown::HashMap;
 /// Up to so many, items are looked at one by one instead of searched.
 const FEW: usize = 8;
 
+/// The groups of fewer names than that are in the processor's cache anyway: with 100,000 policies an
+/// evaluation takes 290 ns without reading ahead, and 240 with it; with 1,000 it takes 110, and 115.
+const CACHED: usize = 4_096;
+
 /// A contiguous part of a table.
 #[derive(Clone, Copy, Debug, Default)]
 struct Range {
@@ -242,10 +246,13 @@ impl ScopeIndex {
         }
     }
 
-    /// Reads what [`scoped`](Self::scoped) will begin with, so that the processor waits for all of
-    /// it at once, and does other things meanwhile.
+    /// Reads what [`scoped`](Self::scoped) will begin with, where that is most often not in the cache,
+    /// so that the processor waits for all of it at once, and does other things meanwhile.
     #[inline]
     pub(crate) fn read_ahead(&self, query: Query<'_>) {
+        if self.principals.groups.len() + self.resources.groups.len() < CACHED {
+            return;
+        }
         let start = |side: &SideIndex, name: Name| {
             let groups = side.groups.get(name as usize);
             groups.map_or(0, |groups| groups.0.start)
