@@ -55,13 +55,22 @@ pub async fn reload(state: &Arc<State>) -> bool {
 /// What tells one version of a file from the next: device, inode, length, and when it was written.
 type Version = (u64, u64, u64, i64, i64);
 
-/// The versions of the files.
-fn fingerprint(sources: &Sources) -> Vec<Option<Version>> {
-    let of = |m: Metadata| (m.dev(), m.ino(), m.len(), m.mtime(), m.mtime_nsec());
-    files(sources)
-        .iter()
-        .map(|file| std::fs::metadata(file).ok().map(of))
-        .collect()
+/// The versions of all files, to see whether one has changed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Fingerprint(Vec<Option<Version>>);
+
+impl Fingerprint {
+    /// The versions that there are now. Taken before the files are read, it tells from what was read
+    /// whatever is written later.
+    pub(crate) fn of(sources: &Sources) -> Self {
+        let of = |m: Metadata| (m.dev(), m.ino(), m.len(), m.mtime(), m.mtime_nsec());
+        let files = files(sources).into_iter();
+        Self(
+            files
+                .map(|file| std::fs::metadata(file).ok().map(of))
+                .collect(),
+        )
+    }
 }
 
 /// The files that there are, and the folders of policies.
@@ -78,13 +87,16 @@ fn files(sources: &Sources) -> Vec<PathBuf> {
     all
 }
 
-/// Watches the files until the returned watcher is dropped, and loads them when they change.
+/// Watches the files until the returned watcher is dropped, and loads them when they change, or have
+/// changed since the sidecar was started.
 ///
 /// # Errors
 /// When the system does not let folders be watched.
 pub fn watch(state: &Arc<State>) -> notify::Result<impl Watcher + use<>> {
     let sources = &state.config().sources;
     let (changed, changes) = mpsc::channel(1);
+    // They may have changed since the sidecar read them.
+    let _ = changed.try_send(());
     let mut watcher = notify::recommended_watcher(move |event: notify::Result<notify::Event>| {
         let read_only = |event: &notify::Event| matches!(event.kind, EventKind::Access(_));
         if event.is_ok_and(|event| !read_only(&event)) {
@@ -114,7 +126,7 @@ pub fn watch(state: &Arc<State>) -> notify::Result<impl Watcher + use<>> {
 }
 
 async fn follow(state: Arc<State>, mut changes: mpsc::Receiver<()>) {
-    let mut seen = fingerprint(&state.config().sources);
+    let mut seen = state.first_files().clone();
     while changes.recv().await.is_some() {
         loop {
             tokio::time::sleep(SETTLE).await;
@@ -122,7 +134,7 @@ async fn follow(state: Arc<State>, mut changes: mpsc::Receiver<()>) {
                 break;
             }
         }
-        let now = fingerprint(&state.config().sources);
+        let now = Fingerprint::of(&state.config().sources);
         if now != seen {
             seen = now;
             reload(&state).await;

@@ -24,6 +24,7 @@ use crate::load::{self, LoadError};
 use crate::log::say;
 use crate::metrics::{Metrics, Outcome, What};
 use crate::overlay::{Overlay, OverlayRefused};
+use crate::reload::Fingerprint;
 use crate::traces::{self, Traces};
 
 /// Why there is no decision.
@@ -40,6 +41,7 @@ pub enum DecideError {
 /// What all connections and requests share.
 #[derive(Debug)]
 pub struct State {
+    first_files: Fingerprint,
     config: Config,
     current: ArcSwap<Loaded>,
     credentials: ArcSwap<Credentials>,
@@ -167,6 +169,7 @@ impl State {
         let check = config.self_check.as_ref();
         let check = check.map(|check| check.for_engine(&metrics));
         let journal = config.changes.as_deref().map(Journal::open).transpose()?;
+        let first_files = Fingerprint::of(&config.sources);
         let engine = load::changed_engine(&config.sources, check, journal.as_ref())?;
         let loaded = Loaded::new(engine, 1);
         metrics.loaded(loaded.since);
@@ -182,8 +185,14 @@ impl State {
             journal,
             reloading: Arc::default(),
             errors: Mutex::default(),
+            first_files,
             config,
         }))
+    }
+
+    /// The files that the sidecar began with.
+    pub(crate) fn first_files(&self) -> &Fingerprint {
+        &self.first_files
     }
 
     /// What the sidecar was told.

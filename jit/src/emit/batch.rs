@@ -8,7 +8,7 @@
 
 use super::fuse::check_fused;
 use super::known::{Facts, Known, Subject, analyse};
-use super::logic::MAX_FLAG_COST;
+use super::logic::is_flag;
 use super::lookup::{Lookup, LookupTable, Lookups};
 use super::{Consts, Emitter, FusedPolicy, Operand, Symbols, Target, arg, checked_memory};
 use crate::unit::CompileError;
@@ -334,13 +334,6 @@ impl<'a> Emitter<'a, '_> {
     pub(super) fn varies(&self, id: NodeId) -> bool {
         self.varies.get(id.index()).copied().unwrap_or(true)
     }
-}
-
-/// Whether a condition is computed without a branch.
-pub(super) fn is_flag(known: &[Known], root: NodeId) -> bool {
-    let known = known.get(root.index()).copied().unwrap_or_default();
-    let cost = known.cost.is_some_and(|cost| cost <= MAX_FLAG_COST);
-    cost && known.values.tag == Some(Tag::Bool)
 }
 
 /// For each node, whether it depends on a variable.

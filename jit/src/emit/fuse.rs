@@ -4,9 +4,8 @@
 //! them and answers with a bit for each. Constants are part of the code, and the code relies on
 //! [`Facts`].
 
-use super::batch::is_flag;
 use super::known::{Facts, Known, analyse};
-use super::logic::MAX_FLAG_COST;
+use super::logic::is_flag;
 use super::{Consts, Emitter, Symbols, Target, check_size};
 use crate::unit::CompileError;
 use cedarjit_ir::expr::Body;
@@ -175,7 +174,7 @@ impl Emitter<'_, '_> {
         if is_bool && known.word == Some(0) {
             return true;
         }
-        if is_bool && known.cost.is_some_and(|cost| cost <= MAX_FLAG_COST) {
+        if is_flag(&self.known, root) {
             let flag = self.word_of(root, Tag::Bool);
             let flag = self.shift_left(flag, i64::from(bit));
             self.add_to(masks.satisfied, flag);

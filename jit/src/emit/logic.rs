@@ -1,5 +1,6 @@
 //! Boolean structure as control flow.
 
+use super::known::Known;
 use super::{Emitter, Operand, TagOf, arg};
 use cedarjit_ir::expr::{BinaryOp, Op, Type as IrType, UnaryOp};
 use cedarjit_ir::ids::NodeId;
@@ -9,7 +10,14 @@ use cranelift_codegen::ir::{Block, InstBuilder};
 
 /// The most instructions that are computed without branches rather than jumped over: about what a
 /// mispredicted branch costs.
-pub(super) const MAX_FLAG_COST: u32 = 64;
+const MAX_FLAG_COST: u32 = 64;
+
+/// Whether a condition is computed without a branch.
+pub(super) fn is_flag(known: &[Known], root: NodeId) -> bool {
+    let known = known.get(root.index()).copied().unwrap_or_default();
+    let cost = known.cost.is_some_and(|cost| cost <= MAX_FLAG_COST);
+    cost && known.values.tag == Some(Tag::Bool)
+}
 
 impl Emitter<'_, '_> {
     /// The operands, none of which has branches or can fail, all or-ed, or and-ed if `all`.

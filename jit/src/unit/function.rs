@@ -135,11 +135,11 @@ impl FusedFunction {
 /// The code of a [`FusedFunction`] that runs on a frame without more ado.
 #[derive(Clone, Debug)]
 pub struct FrameFunction {
-    pub(super) entry: PackedEntry,
+    entry: PackedEntry,
     /// The bits of the policies whose outcomes count, in both halves.
     applicable: u64,
     /// Keeps the code's memory.
-    pub(super) _unit: Arc<CodeUnit>,
+    _unit: Arc<CodeUnit>,
 }
 
 impl FrameFunction {

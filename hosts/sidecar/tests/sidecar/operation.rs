@@ -132,18 +132,31 @@ fn decisions_take_a_token_if_told_so() {
 fn changed_files_are_loaded() {
     let folder = folder("watch", PERMIT, "");
     let sidecar = Sidecar::configured(&folder.join("cedarjit.toml"), |_| {});
-    let watcher = sidecar.within(|state| cedarjit_sidecar::reload::watch(&state));
-    let _watcher = watcher.expect("a watcher");
     let mut client = Client::connect(sidecar.address);
     assert_eq!(decision(&mut client), "allow");
-    // As editors and deployments do: a new file takes the place of the old one.
-    let next = folder.join("next");
-    std::fs::write(&next, FORBID).expect("a file");
-    std::fs::rename(next, folder.join("policies.cedar")).expect("renamed");
-    let patience = Instant::now() + Duration::from_secs(20);
-    while decision(&mut client) != "deny" {
-        assert!(Instant::now() < patience, "the change is not seen");
-        std::thread::sleep(Duration::from_millis(20));
+    let replace = |policies: &str| {
+        // As editors and deployments do: a new file takes the place of the old one.
+        let next = folder.join("next");
+        std::fs::write(&next, policies).expect("a file");
+        std::fs::rename(next, folder.join("policies.cedar")).expect("renamed");
+    };
+    // Before anybody watches, and then while somebody does.
+    replace(FORBID);
+    let watcher = sidecar.within(|state| cedarjit_sidecar::reload::watch(&state));
+    let _watcher = watcher.expect("a watcher");
+    for (expected, next) in [
+        ("deny", Some(PERMIT)),
+        ("allow", Some(FORBID)),
+        ("deny", None),
+    ] {
+        let patience = Instant::now() + Duration::from_secs(20);
+        while decision(&mut client) != expected {
+            assert!(Instant::now() < patience, "the change is not seen");
+            std::thread::sleep(Duration::from_millis(20));
+        }
+        if let Some(next) = next {
+            replace(next);
+        }
     }
 }
 
