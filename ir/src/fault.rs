@@ -140,6 +140,8 @@ faults! {
         InSetChecksFirst,
         /// `contains` in a short set compares words only.
         ContainsIgnoresTag,
+        /// Whether a value is in a constant set is told by its word alone.
+        ConstantSetIgnoresTag,
         /// Halving a set of entities passes over the element in its middle.
         HalvingLosesMiddle,
     }
@@ -148,6 +150,8 @@ faults! {
         ContextHasZero,
         /// `has` on what has no attributes fails.
         HasWithoutAttributes,
+        /// Behind a `has`, the attribute is read where that found it, even if it is another's.
+        GuardOfOtherBase,
     }
     "jit/src/emit/lookup.rs" {
         /// Where many are decided at a time, whoever is in two attributes of one name is in either.

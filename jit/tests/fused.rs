@@ -28,6 +28,9 @@ impl Facts for NoFacts {
     fn attribute(&self, _: TypeId, _: &str) -> Option<Attribute> {
         None
     }
+    fn constant_set(&self, _: u64) -> Option<Vec<Value>> {
+        None
+    }
     fn may_be_in(&self, _: TypeId, _: TypeId) -> bool {
         true
     }

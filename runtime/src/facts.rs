@@ -289,6 +289,12 @@ impl Facts for RequestFacts<'_> {
         self.facts.attribute(ty, name, self.store)
     }
 
+    fn constant_set(&self, reference: u64) -> Option<Vec<Value>> {
+        let reference = HeapRef(u32::try_from(reference).ok()?);
+        let set = self.store.heaps().object(reference)?;
+        Some(set.values().collect())
+    }
+
     fn may_be_in(&self, ty: TypeId, ancestor: TypeId) -> bool {
         self.facts.may_be_in(ty, ancestor)
     }

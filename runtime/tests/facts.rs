@@ -111,3 +111,86 @@ fn entities_come_to_be_in_others_of_a_type_that_had_none_in_it() {
     assert_eq!(decisions(6), [Decision::Deny; 3]);
     assert_eq!(decide(&engine, "self", 3, 4), Decision::Allow);
 }
+
+const CONSTANTS: &str = r#"
+permit (principal, action == Action::"few", resource)
+  when { context has x && [1, "1", User::"1", true, [1]].contains(context.x) };
+permit (principal, action == Action::"strings", resource)
+  when { context has x && ["a", "b", "c", "d", "e", "f", "g", "h", "i", "j"].contains(context.x) };
+permit (principal, action == Action::"many", resource)
+  when { [1, 2, 3, 4, 5, 6, 7, 8, 9, "1", "2", "3", "4", "5", "6", "7", "8", "9"].contains(context.x) };
+permit (principal, action == Action::"users", resource)
+  when { principal in [User::"1", User::"3"] || principal in [User::"2", Doc::"2"] };
+permit (principal, action == Action::"guard", resource)
+  when { resource has level && resource has open && resource.open && resource.level > 1 };
+permit (principal, action == Action::"nested", resource)
+  when { resource has at && resource.at has x && (resource.at.x == 1 || (resource.at has y && resource.at.y == 2)) };
+"#;
+
+fn loose_entities() -> String {
+    let attrs = [
+        json!({}),
+        json!({ "level": 1, "open": true }),
+        json!({ "level": 2, "open": true, "at": { "x": 1 } }),
+        json!({ "level": 2, "open": false, "at": { "y": 2 } }),
+        json!({ "open": 1, "level": 3, "at": { "x": 2, "y": 2, "z": 3 } }),
+        json!({ "level": "2", "open": true, "at": { "x": 2, "y": 3 } }),
+        json!({ "open": true, "at": reference("Doc", 6) }),
+        json!({ "level": 2, "x": 1, "y": 2 }),
+    ];
+    let docs = attrs.iter().enumerate();
+    let docs = docs.map(|(doc, attrs)| entity("Doc", doc, attrs, &[]));
+    let persons = (0..4).map(|person| entity("User", person, &json!({}), &[]));
+    Value::from(docs.chain(persons).collect::<Vec<_>>()).to_string()
+}
+
+#[test]
+fn constant_sets_and_attributes_behind_has() {
+    let engine = Engine::builder()
+        .policies_str(CONSTANTS)
+        .entities_json(loose_entities())
+        .build()
+        .unwrap();
+    let values = [
+        json!(1),
+        json!("1"),
+        json!(true),
+        json!("j"),
+        json!("k"),
+        json!([1]),
+        json!([]),
+        json!(9),
+        json!("9"),
+        reference("User", 1),
+        json!("User::\"1\""),
+    ];
+    let contexts = values.iter().map(|value| json!({ "x": value }));
+    let contexts: Vec<Value> = contexts.chain([json!({})]).collect();
+    let mut scratch = Scratch::default();
+    let mut seen = std::collections::BTreeMap::new();
+    for action in ["few", "strings", "many", "users", "guard", "nested"] {
+        let uid_of_action: EntityUid = format!("Action::\"{action}\"").parse().unwrap();
+        for context in &contexts {
+            for (person, doc) in (0..5).flat_map(|person| (0..9).map(move |doc| (person, doc))) {
+                let context = Context::from_json_value(context.clone(), None).unwrap();
+                let (principal, resource) = (uid("User", person), uid("Doc", doc));
+                let action = uid_of_action.clone();
+                let request = Request::new(principal, action, resource, context, None).unwrap();
+                let bound = engine.snapshot().bind(&request).unwrap();
+                bound.warm_up();
+                let outcome = |evaluation: cedarjit::Evaluation<'_>| {
+                    let failed = evaluation.failed().count();
+                    (evaluation.decision(), failed)
+                };
+                let expected = outcome(bound.interpret(&mut scratch));
+                assert_eq!(outcome(bound.evaluate(&mut scratch)), expected, "{request}");
+                assert_eq!(outcome(bound.evaluate_unfused(&mut scratch)), expected);
+                *seen
+                    .entry((uid_of_action.to_string(), expected.0 == Decision::Allow))
+                    .or_insert(0) += 1;
+            }
+        }
+    }
+    // Each action is allowed sometimes, and sometimes not.
+    assert_eq!(seen.len(), 12, "{seen:?}");
+}

@@ -241,7 +241,10 @@ fn table_path() -> std::path::PathBuf {
 
 /// Whether code may read what is not there, in the wrong place or of the wrong type.
 fn may_crash(fault: Fault) -> bool {
-    matches!(fault, Fault::StaleFusedCode | Fault::NamedEntityMoved)
+    matches!(
+        fault,
+        Fault::StaleFusedCode | Fault::NamedEntityMoved | Fault::GuardOfOtherBase
+    )
 }
 
 /// Set in a process that tries one fault.

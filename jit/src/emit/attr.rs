@@ -14,12 +14,24 @@ use cranelift_codegen::ir::types::{I32, I64};
 use cranelift_codegen::ir::{Block, InstBuilder, Value};
 use std::mem::offset_of;
 
+/// An attribute that is there where the current block is, since a `has` leads to it.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Guard {
+    /// The `has`.
+    has: NodeId,
+    /// Where it is and the entry of the attribute table, 0 if searching found it; `None` for one of
+    /// the context.
+    found: Option<(RecordPlace, Value)>,
+}
+
 impl Emitter<'_, '_> {
     /// `known` is the value's tag, if the schema gives the attribute a type.
     pub(super) fn get_attr(&mut self, base: NodeId, attr: &str, known: Option<Tag>) -> Operand {
         if let Some(slot) = self.context_attr(base, attr) {
             let tag = self.context_word(slot, 0);
-            self.require(tag);
+            if self.guard(base, attr).is_none() {
+                self.require(tag);
+            }
             let word = self.context_word(slot, 8);
             return Operand {
                 tag: known.map_or(TagOf::Computed(tag), TagOf::Known),
@@ -40,9 +52,16 @@ impl Emitter<'_, '_> {
         };
         let search = self.b.create_block();
         self.b.set_cold_block(search);
-        let fail = self.fail;
-        let place = self.record_place(record);
-        let entry = self.attr_entry(place, column, search, fail);
+        let (place, entry) = match self.guard(base, attr).and_then(|guard| guard.found) {
+            Some((place, entry)) => {
+                self.leave_unless_found(entry, search);
+                (place, entry)
+            }
+            None => {
+                let (place, fail) = (self.record_place(record), self.fail);
+                (place, self.attr_entry(place, column, search, fail))
+            }
+        };
         let mut found = vec![arg(self.entry_word(place, entry))];
         if known.is_none() {
             found.push(arg(self.entry_tag(place, entry)));
@@ -89,8 +108,7 @@ impl Emitter<'_, '_> {
 
     pub(super) fn has_attr(&mut self, base: NodeId, attr: &str) -> Operand {
         if let Some(slot) = self.context_attr(base, attr) {
-            let offset = if planted(Fault::ContextHasZero) { 8 } else { 0 };
-            let tag = self.context_word(slot, offset);
+            let tag = self.context_has(slot);
             let present = self.compare_const(IntCC::NotEqual, tag, 0);
             let word = self.widen(present);
             return Operand::known(Tag::Bool, word);
@@ -105,12 +123,7 @@ impl Emitter<'_, '_> {
         let word = self.b.append_block_param(join, I64);
         let (search, absent) = (self.b.create_block(), self.b.create_block());
         self.b.set_cold_block(search);
-        let place = self.record_place(record);
-        if planted(Fault::HasWithoutAttributes) {
-            let some = self.compare_const(IntCC::NotEqual, place.shape, 0);
-            self.require(some);
-        }
-        self.attr_entry(place, column, search, absent);
+        self.find_attr(record, column, search, absent);
         let one = self.iconst(1);
         self.b.ins().jump(join, &[arg(one)]);
         self.b.switch_to_block(absent);
@@ -123,6 +136,83 @@ impl Emitter<'_, '_> {
         }
         self.b.switch_to_block(join);
         Operand::known(Tag::Bool, word)
+    }
+
+    /// Ends the current block by going to `then` if an entity or a record has an attribute, to `els`
+    /// if it lacks it, where nothing but this block leads to `then`. What is known there; `None` if
+    /// nothing was done, since the node is no such question or its answer is known.
+    pub(super) fn branch_has(&mut self, id: NodeId, then: Block, els: Block) -> Option<Guard> {
+        let body = self.body;
+        let Op::HasAttr(base, attr) = &body.node(id).op else {
+            return None;
+        };
+        if self.memo[id.index()].is_some() || self.known(id).word.is_some() {
+            return None;
+        }
+        let guard = |found| Some(Guard { has: id, found });
+        if let Some(slot) = self.context_attr(*base, attr) {
+            let tag = self.context_has(slot);
+            self.b.ins().brif(tag, then, &[], els, &[]);
+            return guard(None);
+        }
+        let column = self.symbols.attr_column(attr)?;
+        let record = self.operand(*base);
+        let entry = self.b.append_block_param(then, I64);
+        let search = self.b.create_block();
+        self.b.set_cold_block(search);
+        let (place, found) = self.find_attr(record, column, search, els);
+        self.b.ins().jump(then, &[arg(found)]);
+        self.b.switch_to_block(search);
+        if !self.gave_up() {
+            let (tag, name) = (self.tag_value(record.tag), self.attr_name(attr));
+            let searched = self.call_bool(Builtin::HasAttr, &[tag, record.word, name]);
+            let zero = self.iconst(0);
+            (self.b.ins()).brif(searched.word, then, &[arg(zero)], els, &[]);
+        }
+        guard(Some((place, entry)))
+    }
+
+    /// What is known of an attribute where the current block is.
+    fn guard(&self, base: NodeId, attr: &str) -> Option<Guard> {
+        let is_of = |guard: &&Guard| match &self.body.node(guard.has).op {
+            Op::HasAttr(_, name) if planted(Fault::GuardOfOtherBase) => **name == *attr,
+            Op::HasAttr(of, name) => *of == base && **name == *attr,
+            _ => false,
+        };
+        self.guards.iter().find(is_of).copied()
+    }
+
+    /// Goes to `search` where that was what found an attribute.
+    fn leave_unless_found(&mut self, entry: Value, search: Block) {
+        // Fused code gives up rather than searches.
+        if self.give_up.is_none() {
+            let next = self.b.create_block();
+            self.b.ins().brif(entry, next, &[], search, &[]);
+            self.b.switch_to_block(next);
+        }
+    }
+
+    /// Where the attributes of an entity or a record are, and the table's entry, as
+    /// [`attr_entry`](Self::attr_entry) finds it.
+    fn find_attr(
+        &mut self,
+        record: Operand,
+        column: AttrId,
+        search: Block,
+        absent: Block,
+    ) -> (RecordPlace, Value) {
+        let place = self.record_place(record);
+        if planted(Fault::HasWithoutAttributes) {
+            let some = self.compare_const(IntCC::NotEqual, place.shape, 0);
+            self.require(some);
+        }
+        (place, self.attr_entry(place, column, search, absent))
+    }
+
+    /// Not zero if the context has the attribute of a slot.
+    fn context_has(&mut self, slot: usize) -> Value {
+        let offset = if planted(Fault::ContextHasZero) { 8 } else { 0 };
+        self.context_word(slot, offset)
     }
 
     fn attr_name(&mut self, attr: &str) -> Value {

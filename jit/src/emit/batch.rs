@@ -146,6 +146,7 @@ pub(crate) fn emit_batch(
         forbidden: builder.declare_var(I64),
     };
     let mut emitter = Emitter::new(builder, target, symbols, frame);
+    emitter.facts = Some(source.facts);
     let (round, answered) = (emitter.b.create_block(), emitter.b.create_block());
     let index = emitter.b.append_block_param(round, I64);
     let before = emitter.b.append_block_param(round, I64);

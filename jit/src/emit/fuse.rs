@@ -99,6 +99,7 @@ pub(crate) fn emit_fused(
     let give_up = emitter.b.create_block();
     emitter.b.set_cold_block(give_up);
     emitter.give_up = Some(give_up);
+    emitter.facts = Some(facts);
     let mut straight = true;
     for (bit, policy, known) in branches_first(policies, facts) {
         emitter.start(policy.body, Consts::Words(policy.consts), known);

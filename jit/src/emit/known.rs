@@ -10,7 +10,7 @@ use cedarjit_ir::abi::AttrEntry;
 use cedarjit_ir::expr::{BinaryOp, Body, Op, UnaryOp, Var};
 use cedarjit_ir::fault::{Fault, planted};
 use cedarjit_ir::ids::{EntityId, NodeId, TypeId};
-use cedarjit_ir::value::Tag;
+use cedarjit_ir::value::{Tag, Value};
 
 /// What fused code may rely on. Whoever runs the code vouches for it.
 pub trait Facts {
@@ -20,6 +20,8 @@ pub trait Facts {
     fn named(&self, entity: EntityId) -> Option<Subject>;
     /// What all existing entities of a type have in common in one attribute.
     fn attribute(&self, ty: TypeId, attr: &str) -> Option<Attribute>;
+    /// The elements of a set that policies have as a constant, ascending; `None` if that is not known.
+    fn constant_set(&self, reference: u64) -> Option<Vec<Value>>;
     /// Whether an entity of a type can have an ancestor of the type `ancestor`.
     fn may_be_in(&self, ty: TypeId, ancestor: TypeId) -> bool;
 }
@@ -87,7 +89,12 @@ pub(super) struct Known {
     /// Of an `in`: nothing on the right can be an ancestor of what is on the left, so that it is
     /// `==` or `contains`.
     pub(super) flat: bool,
+    /// How many elements a constant set has.
+    pub(super) members: Option<usize>,
 }
+
+/// The most elements of a constant set that are compared one by one, without a branch.
+const FEW_MEMBERS: usize = 8;
 
 impl Known {
     fn of(tag: Option<Tag>) -> Self {
@@ -116,6 +123,11 @@ impl Known {
             Tag::Set => self.values.elements,
             _ => None,
         }
+    }
+
+    /// How many elements a constant set has, if they are compared one by one.
+    pub(super) fn few_members(self) -> Option<usize> {
+        self.members.filter(|members| *members <= FEW_MEMBERS)
     }
 
     fn truth(self) -> Option<bool> {
@@ -174,6 +186,12 @@ impl Analysed<'_> {
                 known.cost = Some(0);
                 if let (Some(word), true) = (known.word, known.is(Tag::Entity)) {
                     set_subject(known, facts.named(EntityId(word as u32)));
+                }
+                if let (Some(word), true) = (known.word, known.is(Tag::Set))
+                    && let Some(set) = facts.constant_set(word)
+                {
+                    known.values.elements = elements(&set, facts);
+                    known.members = Some(set.len());
                 }
             }
             Op::Bool(b) => known.set_truth(*b),
@@ -236,6 +254,10 @@ impl Analysed<'_> {
             BinaryOp::Contains if a.is(Tag::Set) => {
                 let other_tag = |tag| tag != Tag::Entity;
                 let never = a.values.elements.is_some() && b.values.tag.is_some_and(other_tag);
+                if let Some(members) = a.few_members() {
+                    let each = if b.values.tag.is_some() { 3 } else { 5 };
+                    known.cost = cost.map(|c| c + each * members as u32);
+                }
                 if cost.is_some() && (never || apart(b, a)) {
                     known.set_truth(false);
                 }
@@ -244,6 +266,8 @@ impl Analysed<'_> {
                 known.flat = self.is_flat(a, b);
                 if b.is(Tag::Entity) {
                     known.cost = cost.map(|c| c + if known.flat { 3 } else { 14 });
+                } else if let Some(members) = b.few_members().filter(|_| known.flat) {
+                    known.cost = cost.map(|c| c + 3 * members as u32);
                 }
                 if known.flat && cost.is_some() && apart(a, b) {
                     known.set_truth(false);
@@ -334,6 +358,22 @@ fn set_subject(known: &mut Known, subject: Option<Subject>) {
         known.values.entity = Some(subject.ty);
         known.values.exists = Some(subject.exists);
     }
+}
+
+/// What the elements of a set are, if they are nothing but entities.
+fn elements(set: &[Value], facts: &dyn Facts) -> Option<Elements> {
+    let Some(first) = set.first() else {
+        return Some(Elements::Nothing);
+    };
+    let ty = |value: &Value| facts.named(value.as_entity()).map(|subject| subject.ty);
+    let alike = || set.iter().all(|value| ty(value) == ty(first));
+    if set.iter().any(|value| value.tag != Tag::Entity) {
+        return None;
+    }
+    Some(match ty(first).filter(|_| alike()) {
+        Some(ty) => Elements::OfType(ty),
+        None => Elements::Entities,
+    })
 }
 
 /// Whether an entity cannot be on the right of an `in` itself.

@@ -86,15 +86,25 @@ impl Emitter<'_, '_> {
             return;
         };
         let mut reaches_both = None;
+        let guards = self.guards.len();
         for item in before {
             let next = self.b.create_block();
             let (on_true, on_false) = targets(next);
-            self.branch(*item, on_true, on_false);
+            let leads = on_true == next;
+            let guard = match leads {
+                true => self.branch_has(*item, on_true, on_false),
+                false => None,
+            };
+            if guard.is_none() {
+                self.branch(*item, on_true, on_false);
+            }
             self.b.switch_to_block(next);
+            self.guards.extend(guard);
             // Only the first operand is computed whichever way the chain ends.
             reaches_both.get_or_insert(self.mark());
         }
         self.branch(*last, then, els);
+        self.guards.truncate(guards);
         if let Some(mark) = reaches_both {
             self.forget_since(mark);
         }

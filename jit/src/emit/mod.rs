@@ -24,6 +24,7 @@ pub use known::{Attribute, Elements, Facts, Subject, Values};
 pub use lookup::{AttrOf, Lookup, Origin, Path, Trail};
 
 use crate::unit::CompileError;
+use attr::Guard;
 use batch::Subjects;
 pub(crate) use batch::{answer, batch_signature, emit_batch};
 use cedarjit_ir::abi::{Builtin, Frame, Outcome};
@@ -208,8 +209,9 @@ struct Emitter<'a, 'f> {
     /// The body being emitted; what follows belongs to it.
     body: &'a Body,
     consts: Consts<'a>,
-    /// What is known of each node.
+    /// What is known of each node, and what that follows from, in fused code.
     known: Vec<Known>,
+    facts: Option<&'a dyn Facts>,
     /// Where a failed evaluation goes.
     fail: Block,
     /// Where fused code goes that gives up.
@@ -226,6 +228,8 @@ struct Emitter<'a, 'f> {
     varies: Vec<bool>,
     /// The nodes in `memo`, in the order they were added.
     trail: Vec<NodeId>,
+    /// The attributes that are known to be there in the current block.
+    guards: Vec<Guard>,
     builtin_signatures: [Option<SigRef>; MAX_ARITY + 1],
     pointer: Type,
     target: Target<'a>,
@@ -267,6 +271,7 @@ impl<'a, 'f> Emitter<'a, 'f> {
             body: NOTHING,
             consts: Consts::Words(&[]),
             known: Vec::new(),
+            facts: None,
             fail,
             give_up: None,
             memo: Vec::new(),
@@ -275,6 +280,7 @@ impl<'a, 'f> Emitter<'a, 'f> {
             lookups: None,
             varies: Vec::new(),
             trail: Vec::new(),
+            guards: Vec::new(),
             builtin_signatures: [None; MAX_ARITY + 1],
             pointer: target.isa.pointer_type(),
             target,
@@ -475,6 +481,9 @@ impl Emitter<'_, '_> {
             Op::Or(items) if known.cost.is_some() => self.flags(items, false),
             Op::Binary(BinaryOp::In, a, b) if known.cost.is_some() => {
                 self.is_in(*a, *b, known.flat)
+            }
+            Op::Binary(BinaryOp::Contains, a, b) if known.cost.is_some() => {
+                self.contains_few(*a, *b)
             }
             Op::GetAttr(a, _) if known.place.is_some() => self.read_place(*a, known),
             Op::Const(c) => self.constant(*c, node.ty),

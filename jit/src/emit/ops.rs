@@ -199,7 +199,16 @@ impl Emitter<'_, '_> {
         let left = self.operand(a);
         let right = self.operand(b);
         self.require_tag(left, Tag::Set);
-        let kind = self.right_side(b, a);
+        let mut kind = self.right_side(b, a);
+        if let Some(set) = self.constant_set(a) {
+            if self.known(a).few_members().is_some() {
+                let found = self.is_one_of(right, &set);
+                self.b.ins().brif(found, then, &[], els, &[]);
+                return;
+            }
+            let alike = |tag| set.iter().all(|value| value.tag == tag);
+            kind.alike = matches!(right.tag, TagOf::Known(tag) if alike(tag));
+        }
         self.jump_contains(left.word, kind, right, then, els);
     }
 
@@ -220,9 +229,13 @@ impl Emitter<'_, '_> {
         self.b.ins().brif(found, then, &[], els, &[]);
     }
 
-    /// `a in b` for entities, without a branch; `flat` as there.
+    /// `a in b` for entities, and if it is `flat` for constant sets of few, without a branch.
     pub(super) fn is_in(&mut self, a: NodeId, b: NodeId, flat: bool) -> Operand {
         let left = self.word_of(a, Tag::Entity);
+        if let Some(set) = self.constant_set(b).filter(|_| flat) {
+            let found = self.is_one_of(Operand::known(Tag::Entity, left), &set);
+            return Operand::known(Tag::Bool, found);
+        }
         if flat {
             let right = self.word_of(b, Tag::Entity);
             let same = self.b.ins().icmp(IntCC::Equal, left, right);

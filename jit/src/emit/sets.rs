@@ -6,7 +6,7 @@ use cedarjit_ir::abi::Builtin;
 use cedarjit_ir::fault::{Fault, planted};
 use cedarjit_ir::heap::Heap;
 use cedarjit_ir::ids::NodeId;
-use cedarjit_ir::value::Tag;
+use cedarjit_ir::value::{Tag, Value as Constant};
 use cranelift_codegen::ir::condcodes::IntCC;
 use cranelift_codegen::ir::types::{I32, I64};
 use cranelift_codegen::ir::{
@@ -33,6 +33,8 @@ pub(super) struct RightSide {
     apart: bool,
     /// Nothing there can be an ancestor of the entity on the left.
     pub(super) flat: bool,
+    /// All elements have the tag of what is looked for.
+    pub(super) alike: bool,
 }
 
 /// Where a set's tags start, in bytes.
@@ -133,6 +135,47 @@ impl Emitter<'_, '_> {
             steady: certain && self.subjects.is_some() && !self.varies(id),
             apart: apart(self.known(left), known),
             flat: false,
+            alike: false,
+        }
+    }
+
+    /// The elements of a node that is a constant set, in fused code.
+    pub(super) fn constant_set(&self, id: NodeId) -> Option<Vec<Constant>> {
+        let known = self.known(id);
+        known.members?;
+        self.facts?.constant_set(known.word?)
+    }
+
+    /// `set.contains(element)` for a constant set of few elements, without a branch.
+    pub(super) fn contains_few(&mut self, set: NodeId, element: NodeId) -> Operand {
+        let element = self.operand(element);
+        let set = self.constant_set(set).unwrap_or_default();
+        let found = self.is_one_of(element, &set);
+        Operand::known(Tag::Bool, found)
+    }
+
+    /// Whether a value is one of these: 0 or 1.
+    pub(super) fn is_one_of(&mut self, value: Operand, set: &[Constant]) -> Value {
+        let mut found = None;
+        for constant in set {
+            let mut same = match value.tag {
+                TagOf::Known(tag) if tag != constant.tag => continue,
+                _ => self.compare_const(IntCC::Equal, value.word, constant.word.cast_signed()),
+            };
+            if let TagOf::Computed(tag) = value.tag
+                && !planted(Fault::ConstantSetIgnoresTag)
+            {
+                let tags = self.compare_const(IntCC::Equal, tag, constant.tag as i64);
+                same = self.b.ins().band(tags, same);
+            }
+            found = Some(match found {
+                Some(found) => self.b.ins().bor(found, same),
+                None => same,
+            });
+        }
+        match found {
+            Some(found) => self.widen(found),
+            None => self.iconst(0),
         }
     }
 
@@ -147,7 +190,7 @@ impl Emitter<'_, '_> {
         els: Block,
     ) {
         if kind.flat {
-            return self.jump_has_entity(left, set, kind, then, els);
+            return self.jump_has_word(left, set, kind, then, els);
         }
         let object = self.set_object(set, kind);
         if !kind.entities {
@@ -245,18 +288,18 @@ impl Emitter<'_, '_> {
         }
     }
 
-    /// Ends the current block with "`entity` is an element of `set`", all of whose elements are
-    /// entities.
-    fn jump_has_entity(
+    /// Ends the current block with "a value with this word is an element of `set`", all of whose
+    /// elements have the value's tag.
+    fn jump_has_word(
         &mut self,
-        entity: Value,
+        wanted: Value,
         set: Value,
         kind: RightSide,
         then: Block,
         els: Block,
     ) {
         let object = self.set_object(set, kind);
-        let bit = self.bloom_bit(entity);
+        let bit = self.bloom_bit(wanted);
         self.leave_unless_bloom(object, bit, els);
         let place = self.set_place(object, kind);
         let (head, step, done) = (
@@ -281,13 +324,13 @@ impl Emitter<'_, '_> {
             true => IntCC::UnsignedLessThan,
             false => IntCC::UnsignedLessThanOrEqual,
         };
-        let below = self.b.ins().icmp(below, word, entity);
+        let below = self.b.ins().icmp(below, word, wanted);
         let upper = self.b.ins().select(below, middle, first);
         let rest = self.b.ins().isub(length, half);
         self.b.ins().jump(head, &[arg(upper), arg(rest)]);
         self.b.switch_to_block(done);
         let word = self.b.ins().load(I64, checked_memory(), first, 0);
-        let same = self.b.ins().icmp(IntCC::Equal, word, entity);
+        let same = self.b.ins().icmp(IntCC::Equal, word, wanted);
         self.b.ins().brif(same, then, &[], els, &[]);
     }
 
@@ -300,8 +343,8 @@ impl Emitter<'_, '_> {
         then: Block,
         els: Block,
     ) {
-        if let (true, TagOf::Known(Tag::Entity)) = (kind.entities, element.tag) {
-            return self.jump_has_entity(element.word, set, kind, then, els);
+        if kind.alike || kind.entities && matches!(element.tag, TagOf::Known(Tag::Entity)) {
+            return self.jump_has_word(element.word, set, kind, then, els);
         }
         let object = self.set_object(set, kind);
         let bit = self.bloom_bit(element.word);
