@@ -120,15 +120,10 @@ impl FusedOutcomes {
         (satisfied & failed == 0).then_some(Self { satisfied, failed })
     }
 
-    /// What fused code of few policies returned; `None` if it gave up.
+    /// What fused code of few policies returned, of those whose bits are in both halves of `some`;
+    /// `None` if it gave up.
     #[inline]
-    pub(crate) fn unpack(outcomes: u64) -> Option<Self> {
-        Self::unpack_some(outcomes, u64::MAX)
-    }
-
-    /// As [`unpack`](Self::unpack), of the policies whose bits are in both halves of `some`.
-    #[inline]
-    pub(crate) fn unpack_some(outcomes: u64, some: u64) -> Option<Self> {
+    pub(crate) fn unpack(outcomes: u64, some: u64) -> Option<Self> {
         let counted = outcomes & some;
         (outcomes != u64::MAX).then_some(Self {
             satisfied: counted & u64::from(u32::MAX),

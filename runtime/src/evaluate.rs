@@ -145,25 +145,30 @@ impl BoundRequest {
     /// once `scratch` has grown to size, unless a policy is interpreted.
     #[inline]
     pub fn evaluate<'a>(&'a self, scratch: &'a mut Scratch) -> Evaluation<'a> {
-        match self.run_alone() {
-            Some((outcomes, permits)) => {
-                scratch.outcomes.clear();
-                scratch.outcomes.set_fused(outcomes, permits);
-                Evaluation {
-                    request: self,
-                    outcomes: &scratch.outcomes,
-                }
-            }
-            None => self.evaluate_together(scratch),
+        let Some(alone) = self.alone() else {
+            return self.evaluate_together(scratch);
+        };
+        match self.frame.run_alone(&alone.function) {
+            Some(outcomes) => self.found(scratch, outcomes, alone.permits),
+            // It gave up, and would again.
+            None => self.evaluate_unfused(scratch),
         }
     }
 
-    /// What fused code finds and the policies that permit, where that is all there is to find.
+    /// What fused code found, where nothing else is evaluated.
     #[inline]
-    fn run_alone(&self) -> Option<(FusedOutcomes, u64)> {
-        let alone = self.alone()?;
-        let outcomes = self.frame.run_alone(&alone.function)?;
-        Some((outcomes, alone.permits))
+    fn found<'a>(
+        &'a self,
+        scratch: &'a mut Scratch,
+        outcomes: FusedOutcomes,
+        permits: u64,
+    ) -> Evaluation<'a> {
+        scratch.outcomes.clear();
+        scratch.outcomes.set_fused(outcomes, permits);
+        Evaluation {
+            request: self,
+            outcomes: &scratch.outcomes,
+        }
     }
 
     /// As [`evaluate`](Self::evaluate), with whatever that takes.
@@ -233,9 +238,12 @@ impl BoundRequest {
     /// unless fused code evaluates them together with others.
     #[inline]
     pub fn decide(&self, scratch: &mut Scratch) -> Decision {
-        match self.run_alone() {
-            Some((outcomes, permits)) => Outcomes::of_fused(outcomes, permits).decision(),
-            None => self.decide_together(scratch),
+        let Some(alone) = self.alone() else {
+            return self.decide_together(scratch);
+        };
+        match self.frame.run_alone(&alone.function) {
+            Some(outcomes) => Outcomes::of_fused(outcomes, alone.permits).decision(),
+            None => self.decide_unfused(scratch),
         }
     }
 
@@ -464,14 +472,7 @@ impl BoundRequest {
     #[inline]
     fn run_fused<'a>(&'a self, scratch: &'a mut Scratch, fused: &Fused) -> Evaluation<'a> {
         match self.run_frame(fused) {
-            (Some(outcomes), None) => {
-                scratch.outcomes.clear();
-                scratch.outcomes.set_fused(outcomes, fused.permits);
-                Evaluation {
-                    request: self,
-                    outcomes: &scratch.outcomes,
-                }
-            }
+            (Some(outcomes), None) => self.found(scratch, outcomes, fused.permits),
             (outcomes, scoped) => self.run_session(scratch, fused, NATIVE, outcomes, scoped),
         }
     }
@@ -496,7 +497,9 @@ impl BoundRequest {
             let outcomes = session.run_fused(&fused.function)?;
             Some(fused.restrict(outcomes))
         };
-        let outcomes = outcomes.or_else(|| session.as_mut().and_then(run));
+        // Without builtins it ran already, and gave up.
+        let mut runs = session.as_mut().filter(|_| fused.function.calls_builtins());
+        let outcomes = outcomes.or_else(|| runs.take().and_then(run));
         let (Some(mut session), Some(outcomes)) = (session, outcomes) else {
             return self.run(scratch, mode, ());
         };

@@ -75,41 +75,35 @@ impl StoreFacts {
 
     /// Looks at the parents of an entity.
     fn add_parents(&mut self, id: EntityId, store: &Store) {
-        let parents = store.parents_of(id);
-        if parents.is_empty() {
-            return;
-        }
-        let types = parents.iter().map(|parent| TypeId(store.header(parent).ty));
         let of = TypeId(store.header(id).ty);
-        self.parents.entry(of).or_default().extend(types);
+        for ty in parent_types(id, store) {
+            self.parents.entry(of).or_default().insert(ty);
+        }
     }
 
     /// Whether the parents of an entity are of types that others of its type have parents of.
     fn cover_parents(&self, id: EntityId, store: &Store) -> bool {
         let known = self.parents.get(&TypeId(store.header(id).ty));
-        let mut types = (store.parents_of(id).iter()).map(|parent| TypeId(store.header(parent).ty));
-        types.all(|ty| known.is_some_and(|known| known.contains(&ty)))
+        parent_types(id, store).all(|ty| known.is_some_and(|known| known.contains(&ty)))
     }
 
     /// Whether an entity of a type may have an ancestor of the type `ancestor`: whether parents of
     /// the one lead to it, and their types' parents, and so on.
     fn may_be_in(&self, ty: TypeId, ancestor: TypeId) -> bool {
-        let mut found: Vec<TypeId> = Vec::new();
-        let mut next = Some(ty);
-        let mut looked_at = 0;
-        while let Some(of) = next {
+        let mut reached = vec![ty];
+        let mut next = 0;
+        while let Some(of) = reached.get(next).copied() {
+            next += 1;
             for parent in self.parents.get(&of).into_iter().flatten() {
-                if !found.contains(parent) {
-                    found.push(*parent);
+                if *parent == ancestor {
+                    return true;
+                }
+                if !reached.contains(parent) && !planted(Fault::TypesApartByParents) {
+                    reached.push(*parent);
                 }
             }
-            next = found.get(looked_at).copied();
-            looked_at += 1;
-            if planted(Fault::TypesApartByParents) {
-                break;
-            }
         }
-        found.contains(&ancestor)
+        false
     }
 
     /// What still holds when entities have changed; `None` if all of it does.
@@ -184,6 +178,12 @@ impl StoreFacts {
             values: *facts.values.get(slot)?,
         })
     }
+}
+
+/// The types of an entity's parents.
+fn parent_types(id: EntityId, store: &Store) -> impl Iterator<Item = TypeId> {
+    let parents = store.parents_of(id).iter();
+    parents.map(|parent| TypeId(store.header(parent).ty))
 }
 
 /// The attribute record of an entity, if it exists.

@@ -138,7 +138,7 @@ impl Snapshot {
             store,
             table: Arc::new(table),
             columns: Arc::new(columns),
-            alone: is_alone(index.as_ref(), None, check.as_ref()),
+            alone: false,
             index: index.map(Arc::new),
             recent: None,
             buckets: Arc::new(BucketTable::new(observed)),
@@ -148,7 +148,13 @@ impl Snapshot {
             schema,
             rules,
             load_time: started.elapsed(),
-        })
+        }
+        .finished())
+    }
+
+    fn finished(mut self) -> Self {
+        self.alone = !self.has_scoped() && self.check.is_none();
+        self
     }
 
     /// The state after entities were changed in it and links came and went.
@@ -181,28 +187,27 @@ impl Snapshot {
         if store.shapes().len() != self.store.shapes().len() {
             fill_attr_table(&self.columns, &mut store);
         }
-        Some(Self {
-            buckets: self.buckets.after(self, &store, update),
-            alone: is_alone(
-                self.index.as_deref(),
-                recent.as_deref(),
-                self.check.as_ref(),
-            ),
-            check: self.check.clone(),
-            interner: interner.clone(),
-            store,
-            table: Arc::clone(&self.table),
-            columns: Arc::clone(&self.columns),
-            index: self.index.clone(),
-            recent,
-            types: OnceLock::new(),
-            lists: self.lists.after(update, affected),
-            schema: self.schema.clone(),
-            rules: self.rules.clone(),
-            compilation: Arc::clone(&self.compilation),
-            typed: self.typed,
-            load_time: started.elapsed(),
-        })
+        Some(
+            Self {
+                buckets: self.buckets.after(self, &store, update),
+                alone: false,
+                check: self.check.clone(),
+                interner: interner.clone(),
+                store,
+                table: Arc::clone(&self.table),
+                columns: Arc::clone(&self.columns),
+                index: self.index.clone(),
+                recent,
+                types: OnceLock::new(),
+                lists: self.lists.after(update, affected),
+                schema: self.schema.clone(),
+                rules: self.rules.clone(),
+                compilation: Arc::clone(&self.compilation),
+                typed: self.typed,
+                load_time: started.elapsed(),
+            }
+            .finished(),
+        )
     }
 
     /// How this snapshot evaluates policies now.
@@ -378,15 +383,6 @@ impl Snapshot {
     pub fn interner(&self) -> &Interner {
         &self.interner
     }
-}
-
-fn is_alone(
-    index: Option<&ScopeIndex>,
-    recent: Option<&Recent>,
-    check: Option<&Arc<Checker>>,
-) -> bool {
-    let scoped = recent.is_some() || index.is_some_and(ScopeIndex::has_scoped);
-    !scoped && check.is_none()
 }
 
 /// What a schema says about requests; `None` if that is not known.

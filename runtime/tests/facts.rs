@@ -177,7 +177,7 @@ fn constant_sets_and_attributes_behind_has() {
                 let action = uid_of_action.clone();
                 let request = Request::new(principal, action, resource, context, None).unwrap();
                 let bound = engine.snapshot().bind(&request).unwrap();
-                bound.warm_up();
+                assert!(bound.warm_up());
                 let outcome = |evaluation: cedarjit::Evaluation<'_>| {
                     let failed = evaluation.failed().count();
                     (evaluation.decision(), failed)

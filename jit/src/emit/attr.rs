@@ -114,28 +114,48 @@ impl Emitter<'_, '_> {
             return Operand::known(Tag::Bool, word);
         }
         let record = self.operand(base);
-        let tag = self.tag_value(record.tag);
-        let name = self.attr_name(attr);
-        let Some(column) = self.symbols.attr_column(attr) else {
-            return self.call_bool(Builtin::HasAttr, &[tag, record.word, name]);
-        };
-        let join = self.b.create_block();
-        let word = self.b.append_block_param(join, I64);
-        let (search, absent) = (self.b.create_block(), self.b.create_block());
+        match self.symbols.attr_column(attr) {
+            Some(column) => self.materialise_jump(|e, then, els| {
+                e.jump_has(record, attr, column, then, els);
+            }),
+            None => self.search_attr(record, attr),
+        }
+    }
+
+    /// Whether a value has an attribute, by the builtin.
+    fn search_attr(&mut self, record: Operand, attr: &str) -> Operand {
+        let (tag, name) = (self.tag_value(record.tag), self.attr_name(attr));
+        self.call_bool(Builtin::HasAttr, &[tag, record.word, name])
+    }
+
+    /// Ends the current block by going to `then` if an entity or a record has an attribute, to `els`
+    /// if it lacks it, where nothing but this block leads to `then`. Where it is then, and its entry, or
+    /// 0 if searching found it.
+    fn jump_has(
+        &mut self,
+        record: Operand,
+        attr: &str,
+        column: AttrId,
+        then: Block,
+        els: Block,
+    ) -> (RecordPlace, Value) {
+        let entry = self.b.append_block_param(then, I64);
+        let search = self.b.create_block();
         self.b.set_cold_block(search);
-        self.find_attr(record, column, search, absent);
-        let one = self.iconst(1);
-        self.b.ins().jump(join, &[arg(one)]);
-        self.b.switch_to_block(absent);
-        let zero = self.iconst(0);
-        self.b.ins().jump(join, &[arg(zero)]);
+        let place = self.record_place(record);
+        if planted(Fault::HasWithoutAttributes) {
+            let some = self.compare_const(IntCC::NotEqual, place.shape, 0);
+            self.require(some);
+        }
+        let found = self.attr_entry(place, column, search, els);
+        self.b.ins().jump(then, &[arg(found)]);
         self.b.switch_to_block(search);
         if !self.gave_up() {
-            let searched = self.call_bool(Builtin::HasAttr, &[tag, record.word, name]);
-            self.b.ins().jump(join, &[arg(searched.word)]);
+            let searched = self.search_attr(record, attr).word;
+            let zero = self.iconst(0);
+            (self.b.ins()).brif(searched, then, &[arg(zero)], els, &[]);
         }
-        self.b.switch_to_block(join);
-        Operand::known(Tag::Bool, word)
+        (place, entry)
     }
 
     /// Ends the current block by going to `then` if an entity or a record has an attribute, to `els`
@@ -157,19 +177,7 @@ impl Emitter<'_, '_> {
         }
         let column = self.symbols.attr_column(attr)?;
         let record = self.operand(*base);
-        let entry = self.b.append_block_param(then, I64);
-        let search = self.b.create_block();
-        self.b.set_cold_block(search);
-        let (place, found) = self.find_attr(record, column, search, els);
-        self.b.ins().jump(then, &[arg(found)]);
-        self.b.switch_to_block(search);
-        if !self.gave_up() {
-            let (tag, name) = (self.tag_value(record.tag), self.attr_name(attr));
-            let searched = self.call_bool(Builtin::HasAttr, &[tag, record.word, name]);
-            let zero = self.iconst(0);
-            (self.b.ins()).brif(searched.word, then, &[arg(zero)], els, &[]);
-        }
-        guard(Some((place, entry)))
+        guard(Some(self.jump_has(record, attr, column, then, els)))
     }
 
     /// What is known of an attribute where the current block is.
@@ -190,23 +198,6 @@ impl Emitter<'_, '_> {
             self.b.ins().brif(entry, next, &[], search, &[]);
             self.b.switch_to_block(next);
         }
-    }
-
-    /// Where the attributes of an entity or a record are, and the table's entry, as
-    /// [`attr_entry`](Self::attr_entry) finds it.
-    fn find_attr(
-        &mut self,
-        record: Operand,
-        column: AttrId,
-        search: Block,
-        absent: Block,
-    ) -> (RecordPlace, Value) {
-        let place = self.record_place(record);
-        if planted(Fault::HasWithoutAttributes) {
-            let some = self.compare_const(IntCC::NotEqual, place.shape, 0);
-            self.require(some);
-        }
-        (place, self.attr_entry(place, column, search, absent))
     }
 
     /// Not zero if the context has the attribute of a slot.

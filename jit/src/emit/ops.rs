@@ -189,9 +189,17 @@ impl Emitter<'_, '_> {
         let left = self.operand(a);
         let right = self.operand(b);
         self.require_tag(left, Tag::Entity);
-        let mut kind = self.right_side(a, b);
-        kind.flat = flat;
-        self.jump_is_in(left.word, right, kind, then, els);
+        let kind = self.right_side(a, b);
+        match right.tag {
+            TagOf::Known(Tag::Entity) if flat => {
+                let same = self.b.ins().icmp(IntCC::Equal, left.word, right.word);
+                self.b.ins().brif(same, then, &[], els, &[]);
+            }
+            TagOf::Known(Tag::Set) if flat => {
+                self.jump_has_word(left.word, right.word, kind, then, els);
+            }
+            _ => self.jump_is_in(left.word, right, kind, then, els),
+        }
     }
 
     /// Ends the current block with `left.contains(right)`.
@@ -199,17 +207,25 @@ impl Emitter<'_, '_> {
         let left = self.operand(a);
         let right = self.operand(b);
         self.require_tag(left, Tag::Set);
-        let mut kind = self.right_side(b, a);
-        if let Some(set) = self.constant_set(a) {
-            if self.known(a).few_members().is_some() {
-                let found = self.is_one_of(right, &set);
-                self.b.ins().brif(found, then, &[], els, &[]);
-                return;
-            }
-            let alike = |tag| set.iter().all(|value| value.tag == tag);
-            kind.alike = matches!(right.tag, TagOf::Known(tag) if alike(tag));
+        if self.known(a).few_members().is_some() {
+            let found = self.contains_few(a, b).word;
+            self.b.ins().brif(found, then, &[], els, &[]);
+            return;
         }
-        self.jump_contains(left.word, kind, right, then, els);
+        let kind = self.right_side(b, a);
+        let constant = self.constant_set(a);
+        // Whether all elements have the tag of what is looked for.
+        let alike = match right.tag {
+            TagOf::Known(Tag::Entity) if kind.entities => true,
+            TagOf::Known(tag) => {
+                constant.is_some_and(|set| set.iter().all(|value| value.tag == tag))
+            }
+            TagOf::Computed(_) => false,
+        };
+        match alike {
+            true => self.jump_has_word(right.word, left.word, kind, then, els),
+            false => self.jump_contains(left.word, kind, right, then, els),
+        }
     }
 
     /// An entity is in itself and its ancestors. Most entities that are no ancestor lack its bit

@@ -24,17 +24,13 @@ const STEADY_LIMIT: i64 = 12;
 #[derive(Clone, Copy, Debug)]
 pub(super) struct RightSide {
     /// If it is a set, it holds entities only.
-    entities: bool,
+    pub(super) entities: bool,
     /// It is an attribute of a stored entity.
     stored: bool,
     /// It is the same in all rounds, where many entities are decided about.
     steady: bool,
     /// Nothing there can be the entity on the left.
     apart: bool,
-    /// Nothing there can be an ancestor of the entity on the left.
-    pub(super) flat: bool,
-    /// All elements have the tag of what is looked for.
-    pub(super) alike: bool,
 }
 
 /// Where a set's tags start, in bytes.
@@ -134,8 +130,6 @@ impl Emitter<'_, '_> {
             stored: known.place.is_some(),
             steady: certain && self.subjects.is_some() && !self.varies(id),
             apart: apart(self.known(left), known),
-            flat: false,
-            alike: false,
         }
     }
 
@@ -189,9 +183,6 @@ impl Emitter<'_, '_> {
         then: Block,
         els: Block,
     ) {
-        if kind.flat {
-            return self.jump_has_word(left, set, kind, then, els);
-        }
         let object = self.set_object(set, kind);
         if !kind.entities {
             let place = self.set_place(object, kind);
@@ -290,7 +281,7 @@ impl Emitter<'_, '_> {
 
     /// Ends the current block with "a value with this word is an element of `set`", all of whose
     /// elements have the value's tag.
-    fn jump_has_word(
+    pub(super) fn jump_has_word(
         &mut self,
         wanted: Value,
         set: Value,
@@ -343,9 +334,6 @@ impl Emitter<'_, '_> {
         then: Block,
         els: Block,
     ) {
-        if kind.alike || kind.entities && matches!(element.tag, TagOf::Known(Tag::Entity)) {
-            return self.jump_has_word(element.word, set, kind, then, els);
-        }
         let object = self.set_object(set, kind);
         let bit = self.bloom_bit(element.word);
         self.leave_unless_bloom(object, bit, els);
@@ -461,10 +449,6 @@ impl Emitter<'_, '_> {
         els: Block,
     ) {
         match right.tag {
-            TagOf::Known(Tag::Entity) if kind.flat => {
-                let same = self.b.ins().icmp(IntCC::Equal, left, right.word);
-                self.b.ins().brif(same, then, &[], els, &[]);
-            }
             TagOf::Known(Tag::Entity) => self.jump_in(left, right.word, then, els),
             TagOf::Known(Tag::Set) => self.jump_in_set(left, right.word, kind, then, els),
             TagOf::Known(_) => {

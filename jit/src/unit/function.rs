@@ -84,7 +84,7 @@ impl FusedFunction {
         match self.entry {
             // SAFETY: this crate compiled the code with this signature, and its memory lives as long
             // as `self`; the caller vouches for the frame.
-            FusedEntry::Packed(code) => FusedOutcomes::unpack(unsafe { code(frame) }),
+            FusedEntry::Packed(code) => FusedOutcomes::unpack(unsafe { code(frame) }, u64::MAX),
             FusedEntry::Wide(code) => {
                 let mut failed = 0;
                 // SAFETY: as above. The code writes one word to `failed`.
@@ -151,7 +151,7 @@ impl FrameFunction {
     pub(crate) unsafe fn call(&self, frame: *mut Frame) -> Option<FusedOutcomes> {
         // SAFETY: as in `FusedFunction::call`.
         let outcomes = unsafe { (self.entry)(frame) };
-        FusedOutcomes::unpack_some(outcomes, self.applicable)
+        FusedOutcomes::unpack(outcomes, self.applicable)
     }
 }
 
