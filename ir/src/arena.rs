@@ -24,7 +24,7 @@ mod tail;
 pub(crate) mod tests;
 mod words;
 
-pub(crate) use index::Index;
+pub(crate) use index::{Index, SavedIndex};
 pub use lists::{List, Lists, SavedList, SavedLists};
 pub use words::Words;
 

@@ -262,6 +262,8 @@ faults! {
     "ir/src/interner.rs" {
         /// Entities of different types with equal ids are one.
         EntityTypeIgnored,
+        /// The tables of a file in which names are found are used with another seed.
+        SavedSeedForgotten,
     }
     "runtime/src/bind.rs" {
         /// Context slots are filled by a shape of the store, for a shape of the request.

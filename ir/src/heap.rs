@@ -30,9 +30,9 @@ use crate::arena::{Index, TableMemory, Words};
 use crate::fault::{Fault, planted};
 use crate::ids::{EntityId, ShapeId};
 use crate::interner::CapacityError;
+use crate::seed::Seed;
 use crate::value::{Tag, Value};
-use foldhash::quality::RandomState;
-use std::hash::{BuildHasher, Hasher};
+use std::hash::Hasher;
 use std::mem;
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -152,7 +152,7 @@ pub struct Heap {
     space: Space,
     words: Words,
     index: Index,
-    seed: RandomState,
+    seed: Seed,
     /// Where an object is built, before it is known whether it is new. Empty in between.
     object: Vec<u64>,
 }
@@ -167,7 +167,7 @@ impl Heap {
             space,
             words: Words::default(),
             index: Index::default(),
-            seed: RandomState::default(),
+            seed: Seed::random(),
             object: Vec::new(),
         };
         heap.take_first_word();
@@ -374,11 +374,11 @@ fn load(word: &AtomicU64) -> u64 {
     word.load(Ordering::Relaxed)
 }
 
-fn hash_words(seed: &RandomState, mut words: &[u64]) -> u64 {
+fn hash_words(seed: &Seed, mut words: &[u64]) -> u64 {
     if planted(Fault::LongObjectsCollide) {
         words = words.get(..4).unwrap_or(words);
     }
-    let mut hasher = seed.build_hasher();
+    let mut hasher = seed.hasher();
     for &w in words {
         hasher.write_u64(w);
     }

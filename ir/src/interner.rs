@@ -15,12 +15,13 @@ mod tests;
 pub use local::LocalInterner;
 pub use strings::same_bytes;
 
-use crate::arena::TableMemory;
+use crate::arena::{SavedIndex, TableMemory};
+use crate::fault::{Fault, planted};
 use crate::ids::{EntityId, StrId, TypeId};
 use crate::saved::{Input, Invalid, Output};
+use crate::seed::Seed;
 use entities::Entities;
-use foldhash::quality::RandomState;
-use std::hash::{BuildHasher, Hasher};
+use std::hash::Hasher;
 use std::sync::atomic::{AtomicU64, Ordering};
 use strings::Strings;
 
@@ -39,8 +40,8 @@ pub const MAX_IDS: usize = (1 << 30) - 1;
 
 /// The hash of a uid's whole text.
 #[inline]
-fn hash_text(seed: &RandomState, text: &[u8]) -> u64 {
-    let mut hasher = seed.build_hasher();
+fn hash_text(seed: &Seed, text: &[u8]) -> u64 {
+    let mut hasher = seed.hasher();
     hasher.write(text);
     hasher.finish()
 }
@@ -74,7 +75,7 @@ pub struct InternerIdentity(u64);
 pub struct Interner {
     identity: InternerIdentity,
     /// For all tables, those of the requests included.
-    seed: RandomState,
+    seed: Seed,
     strings: Strings,
     entities: Entities,
 }
@@ -91,7 +92,7 @@ impl Interner {
         static NEXT: AtomicU64 = AtomicU64::new(0);
         Self {
             identity: InternerIdentity(NEXT.fetch_add(1, Ordering::Relaxed)),
-            seed: RandomState::default(),
+            seed: Seed::random(),
             strings: Strings::default(),
             entities: Entities::default(),
         }
@@ -214,49 +215,85 @@ impl Interner {
         self.entities.save(uids);
     }
 
-    /// Reads what [`save`](Self::save) wrote. The interner has an identity and a seed of its own.
+    /// Writes where strings and uids are found, and the seed that this depends on.
+    pub fn save_index(&self, out: &mut Output) {
+        self.seed.save(out);
+        self.strings.save_index(out);
+        self.entities.save_index(out);
+    }
+
+    /// Reads what [`save`](Self::save) wrote. The interner has an identity of its own, and a seed, if
+    /// what [`save_index`](Self::save_index) wrote beside it is not given.
     ///
     /// # Errors
     /// When the bytes are nothing that `save` writes.
-    pub fn load(strings: &mut Input<'_>, uids: &mut Input<'_>) -> Result<Unindexed, Invalid> {
+    pub fn load<'a>(
+        strings: &mut Input<'_>,
+        uids: &mut Input<'_>,
+        index: Option<&mut Input<'a>>,
+    ) -> Result<Unindexed<'a>, Invalid> {
         let strings = Strings::load(strings)?;
-        Ok(Unindexed(Self {
+        let mut interner = Self {
             entities: Entities::load(uids, &strings)?,
             strings,
             ..Self::new()
-        }))
+        };
+        let mut saved = None;
+        if let Some(index) = index {
+            let seed = Seed::load(index)?;
+            if !planted(Fault::SavedSeedForgotten) {
+                interner.seed = seed;
+            }
+            saved = Some((SavedIndex::read(index)?, SavedIndex::read(index)?));
+        }
+        Ok(Unindexed { interner, saved })
     }
 }
 
 /// An interner that was read, in which nothing is found yet.
 #[derive(Clone, Debug)]
-pub struct Unindexed(Interner);
+pub struct Unindexed<'a> {
+    interner: Interner,
+    /// Where strings and uids are found, if a file says so.
+    saved: Option<(SavedIndex<'a>, SavedIndex<'a>)>,
+}
 
-impl Unindexed {
+impl Unindexed<'_> {
     /// What is found by id.
     pub fn interner(&self) -> &Interner {
-        &self.0
+        &self.interner
     }
 
     /// Makes the strings findable. This, and the same for uids, takes most of the time of reading an
     /// interner, and neither needs the other.
     ///
     /// # Errors
-    /// When a string is there twice.
+    /// When a string is there twice, or the table that was saved is none.
     pub fn strings(&self) -> Result<IndexedStrings, Invalid> {
-        let Interner { strings, seed, .. } = &self.0;
-        let mut strings = strings.clone();
-        strings.index(seed)?;
+        let mut strings = self.interner.strings.clone();
+        match self.saved {
+            Some((saved, _)) => strings.take_index(saved)?,
+            None => strings.index(&self.interner.seed)?,
+        }
         Ok(IndexedStrings(strings))
     }
 
     /// Makes the uids findable.
     ///
     /// # Errors
-    /// When a uid is there twice.
+    /// When a uid is there twice, or the table that was saved is none.
     pub fn uids(&self) -> Result<IndexedUids, Invalid> {
-        let mut entities = self.0.entities.clone();
-        entities.index(&self.0.seed, &self.0.strings)?;
+        let Interner {
+            seed,
+            strings,
+            entities,
+            ..
+        } = &self.interner;
+        let mut entities = entities.clone();
+        match self.saved {
+            Some((_, saved)) => entities.take_index(saved)?,
+            None => entities.index(seed, strings)?,
+        }
         Ok(IndexedUids(entities))
     }
 
@@ -265,7 +302,7 @@ impl Unindexed {
         Interner {
             strings: strings.0,
             entities: uids.0,
-            ..self.0
+            ..self.interner
         }
     }
 }

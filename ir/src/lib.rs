@@ -19,7 +19,10 @@ pub mod ids;
 pub mod interner;
 pub mod pattern;
 pub mod saved;
+mod seed;
 pub mod shape;
 pub mod text;
 pub mod value;
 pub mod verify;
+
+pub use seed::hash_function;

@@ -1,9 +1,9 @@
 //! Tables as bytes: what writes them, and what reads them again.
 //!
-//! Numbers are little-endian. A table is what its entries are, and nothing that follows from them:
-//! hashes, which depend on a seed of the process, buckets and Bloom words are made anew. Whoever
-//! reads believes nothing: a length is compared with the bytes that there are before anything is
-//! allocated for it, and every reference with what it refers to.
+//! Numbers are little-endian. A table is what its entries are; where they are found by hash is written
+//! apart, since it depends on a seed, and can be made anew. Whoever reads believes nothing: a length
+//! is compared with the bytes that there are before anything is allocated for it, and every reference
+//! with what it refers to.
 
 /// Bytes are not what they should be.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]

@@ -11,6 +11,7 @@ use crate::snapshot::{EngineSchema, Snapshot};
 use crate::store::{SavedCheck as Check, Store, StoreFile, StoreTables, THREADED};
 use cedar_policy::{EntityTypeName, PolicySet};
 use cedarjit_frontend::load::{LoadedPolicies, ParseError, SchemaFormat, load_schema};
+use cedarjit_ir::hash_function;
 use cedarjit_ir::ids::EntityId;
 use cedarjit_ir::interner::{CapacityError, Interner};
 use cedarjit_ir::saved::{Input, Invalid, Output};
@@ -22,10 +23,10 @@ use std::thread;
 const MAGIC: &[u8; 8] = b"cedarjit";
 
 /// The version of the format that is written, and the only one that is read.
-const VERSION: u32 = 2;
+const VERSION: u32 = 3;
 
 /// The parts of a file, in their order.
-const PARTS: [&str; 11] = [
+const PARTS: [&str; 12] = [
     "strings",
     "uids",
     "shapes",
@@ -37,7 +38,11 @@ const PARTS: [&str; 11] = [
     "tags",
     "policies",
     "schema",
+    "index",
 ];
+
+/// The numbers of the parts of which one says where their entries are found.
+const INDEXED: [usize; 3] = [0, 1, 3];
 
 /// Why an engine could not be saved.
 #[derive(Debug, thiserror::Error)]
@@ -162,6 +167,14 @@ pub(crate) fn write(
     interner.save(&mut strings, &mut uids);
     let mut tables = StoreTables::default();
     store.save(&mut tables)?;
+    let mut index = Output::default();
+    index.word(hash_function());
+    let indexed = INDEXED.into_iter().zip([&strings, &uids, &tables.values]);
+    for (number, part) in indexed {
+        index.number(checksum(number as u32, part.as_bytes()));
+    }
+    interner.save_index(&mut index);
+    store.heap().save_index(&mut index);
     let parts = [
         &strings,
         &uids,
@@ -174,28 +187,32 @@ pub(crate) fn write(
         &tables.tags,
         policies,
         &schema,
+        &index,
     ];
     for (number, part) in (0_u32..).zip(parts) {
         let body = part.as_bytes();
-        let length = body.len() as u64;
         sink.write_all(&number.to_le_bytes())?;
-        sink.write_all(&checksum(number, length, body).to_le_bytes())?;
-        sink.write_all(&length.to_le_bytes())?;
+        sink.write_all(&checksum(number, body).to_le_bytes())?;
+        sink.write_all(&(body.len() as u64).to_le_bytes())?;
         sink.write_all(body)?;
     }
     Ok(sink.flush()?)
 }
 
-fn checksum(number: u32, length: u64, body: &[u8]) -> u32 {
+fn checksum(number: u32, body: &[u8]) -> u32 {
     let mut hasher = Hasher::new();
     hasher.update(&number.to_le_bytes());
-    hasher.update(&length.to_le_bytes());
+    hasher.update(&(body.len() as u64).to_le_bytes());
     hasher.update(body);
     hasher.finalize()
 }
 
+/// A section, and its checksum.
+#[derive(Clone, Copy)]
+struct Section<'a>(Input<'a>, u32);
+
 /// The sections of a file, whole and undamaged.
-fn sections(file: &[u8]) -> Result<[Input<'_>; PARTS.len()], SavedError> {
+fn sections(file: &[u8]) -> Result<[Section<'_>; PARTS.len()], SavedError> {
     let mut input = Input::new(file);
     if input.bytes(MAGIC.len()) != Ok(MAGIC) {
         return Err(SavedError::NotSaved);
@@ -208,17 +225,17 @@ fn sections(file: &[u8]) -> Result<[Input<'_>; PARTS.len()], SavedError> {
     if input.number().map_err(cut("head"))? != PARTS.len() as u32 {
         return Err(SavedError::Damaged { part: "head" });
     }
-    let mut found = [Input::new(&[]); PARTS.len()];
+    let mut found = [Section(Input::new(&[]), 0); PARTS.len()];
     for ((number, part), place) in (0_u32..).zip(PARTS).zip(&mut found) {
         let told = input.number().map_err(cut(part))?;
         let sum = input.number().map_err(cut(part))?;
         let length = input.word().map_err(cut(part))?;
         let body = usize::try_from(length).map_err(|_| SavedError::CutOff { part })?;
         let body = input.bytes(body).map_err(cut(part))?;
-        if told != number || sum != checksum(number, length, body) {
+        if told != number || sum != checksum(number, body) {
             return Err(SavedError::Damaged { part });
         }
-        *place = Input::new(body);
+        *place = Section(Input::new(body), sum);
     }
     match input.remaining() {
         0 => Ok(found),
@@ -226,9 +243,27 @@ fn sections(file: &[u8]) -> Result<[Input<'_>; PARTS.len()], SavedError> {
     }
 }
 
+/// Where strings, uids and values are found, if a file says that of the ones that it has, and to a
+/// program that hashes as the one that wrote it.
+fn index<'a>(sections: &[Section<'a>; PARTS.len()]) -> Result<Option<Input<'a>>, Invalid> {
+    let [.., Section(mut index, _)] = *sections;
+    let mut fits = index.word()? == hash_function();
+    for Section(_, sum) in INDEXED
+        .into_iter()
+        .filter_map(|number| sections.get(number))
+    {
+        fits &= index.number()? == *sum;
+    }
+    Ok(fits.then_some(index))
+}
+
 /// Reads a file.
 pub(crate) fn read(file: &[u8], check: Check) -> Result<Saved, SavedError> {
     let sections = sections(file)?;
+    let index = match check {
+        Check::All => None,
+        Check::Trusted => index(&sections).map_err(invalid("index"))?,
+    };
     let [
         mut strings,
         mut uids,
@@ -241,7 +276,8 @@ pub(crate) fn read(file: &[u8], check: Check) -> Result<Saved, SavedError> {
         tags,
         policies,
         schema,
-    ] = sections;
+        _,
+    ] = sections.map(|Section(body, _)| body);
     let tables = StoreTables {
         shapes,
         values,
@@ -252,7 +288,7 @@ pub(crate) fn read(file: &[u8], check: Check) -> Result<Saved, SavedError> {
         tags,
     };
     let file = StoreFile::read(tables).map_err(invalid("entities"))?;
-    let (mut interner, store) = load(&mut strings, &mut uids, &file, check)?;
+    let (mut interner, store) = load(&mut strings, &mut uids, index, &file, check)?;
     strings.end().map_err(invalid("strings"))?;
     uids.end().map_err(invalid("uids"))?;
     let schema = read_schema(schema)?;
@@ -271,6 +307,7 @@ pub(crate) fn read(file: &[u8], check: Check) -> Result<Saved, SavedError> {
 fn load(
     strings: &mut Input<'_>,
     uids: &mut Input<'_>,
+    mut index: Option<Input<'_>>,
     file: &StoreFile<'_>,
     check: Check,
 ) -> Result<(Interner, Store), SavedError> {
@@ -282,13 +319,13 @@ fn load(
         let hierarchy = || (file.tables(), file.check(check));
         let other = || thread::Builder::new().spawn_scoped(scope, hierarchy);
         let other = many.then(other).and_then(io::Result::ok);
-        let unindexed = Interner::load(strings, uids).map_err(of_names())?;
+        let unindexed = Interner::load(strings, uids, index.as_mut()).map_err(of_names())?;
         let names = unindexed.interner().clone();
         let copy = unindexed.clone();
         let uids = || thread::Builder::new().spawn_scoped(scope, move || copy.uids());
         let uids = many.then(uids).and_then(io::Result::ok);
         check_types(&names).map_err(invalid("uids"))?;
-        let mut store = file.load(&names).map_err(of_entities())?;
+        let mut store = file.load(&names, index).map_err(of_entities())?;
         let strings = unindexed.strings().map_err(of_names())?;
         file.check(check).map_err(of_entities())?;
         let (tables, checked) = match other.map(thread::ScopedJoinHandle::join) {

@@ -1,6 +1,7 @@
 //! A hash table from hashes to ids.
 
 use super::{Part, TableMemory};
+use crate::saved::{Input, Invalid, Output};
 use std::sync::atomic::{AtomicU64, Ordering};
 
 /// The words of a group, as many as a cache line has: one of marks, then the slots.
@@ -33,6 +34,12 @@ const fn most(words: usize) -> usize {
 const fn room(slots: usize) -> usize {
     let groups = slots.div_ceil(SLOTS);
     GROUP * if groups < LEAST { LEAST } else { groups }
+}
+
+/// The words of a block for so many ids that are known before: as much room as there is on average in a
+/// table that has grown.
+const fn room_of(ids: usize) -> usize {
+    room(4 * ids / 3)
 }
 
 /// A hash table of ids that only grows and that is cheap to clone.
@@ -178,6 +185,13 @@ impl Index {
         self.part.all().as_chunks().0
     }
 
+    /// The entries of ids below `end`. The others are of handles that added to the block after this one
+    /// had lost the tail.
+    fn entries_below(&self, end: u32) -> impl Iterator<Item = u64> {
+        let all = self.groups().iter().flat_map(entries);
+        all.filter(move |entry| (*entry as u32) < end)
+    }
+
     /// The id with this hash that `same` says is the one. O(1).
     #[inline]
     pub(crate) fn find(&self, hash: u64, mut same: impl FnMut(u32) -> bool) -> Option<u32> {
@@ -239,8 +253,7 @@ impl Index {
         mut same: impl FnMut(u32, u32) -> bool,
     ) -> Option<Self> {
         let mut table = Self {
-            // As much room as there is on average in a table that has grown.
-            part: Part::new(room(4 * count / 3)),
+            part: Part::new(room_of(count)),
             filled: Filled::default(),
         };
         let mut ids = ids.take(count).map(|(hash, id)| entry(hash, id));
@@ -262,16 +275,24 @@ impl Index {
         Some(table)
     }
 
+    /// Writes the table of the ids below `end`, with as much room as a table [of](Self::of) so many has.
+    pub(crate) fn save(&self, end: u32, out: &mut Output) {
+        let mut table = Part::new(room_of(self.part.len));
+        for entry in self.entries_below(end) {
+            put(&mut table, entry);
+        }
+        let words = table.all().iter();
+        out.count(table.all().len() / GROUP);
+        out.words(words.map(|word| word.load(Ordering::Relaxed)));
+    }
+
     /// Goes on in a larger block of its own, with the ids below `end`.
     #[cold]
     fn move_to_own(&mut self, end: u32) {
         // Of seven slots six are filled before, and four after it.
         let mut own = Part::new(room(3 * (self.part.len + 1) / 2));
-        for entry in self.groups().iter().flat_map(entries) {
-            // The others are of handles that added to the block after this one had lost the tail.
-            if (entry as u32) < end {
-                put(&mut own, entry);
-            }
+        for entry in self.entries_below(end) {
+            put(&mut own, entry);
         }
         self.give_back();
         self.part = own;
@@ -324,6 +345,59 @@ impl Index {
             + TableMemory::of::<u32>(filled.len(), filled.capacity())
     }
 }
+
+/// A table of a file, not yet looked into.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct SavedIndex<'a>(&'a [[[u8; 8]; GROUP]]);
+
+impl<'a> SavedIndex<'a> {
+    /// Reads what [`Index::save`] wrote.
+    pub(crate) fn read(input: &mut Input<'a>) -> Result<Self, Invalid> {
+        let groups = input.count(8 * GROUP)?;
+        let words = input.words(groups * GROUP)?;
+        Ok(Self(words.as_chunks().0))
+    }
+
+    /// The table, which has `count` ids, all below `end`. Whether each is where it will be looked for is
+    /// not checked: it may not be found.
+    pub(crate) fn load(self, count: usize, end: usize) -> Result<Index, Invalid> {
+        let mut part = Part::new(self.0.len() * GROUP);
+        let all = part.all().len();
+        if all != room_of(count) {
+            return Err(WRONG);
+        }
+        let places = part.make_sole().ok_or(WRONG)?.as_chunks_mut::<GROUP>().0;
+        let (mut filled, mut right) = (0, true);
+        for (group, saved) in places.iter_mut().zip(self.0) {
+            let [marks, ..] = saved.map(u64::from_le_bytes);
+            let free = free_slot(marks);
+            right &= marks
+                .to_le_bytes()
+                .iter()
+                .filter(|mark| **mark != 0)
+                .count()
+                == free - 1;
+            filled += free - 1;
+            for (at, (place, word)) in group.iter_mut().zip(saved).enumerate() {
+                let word = u64::from_le_bytes(*word);
+                *place.get_mut() = word;
+                let known = (word as u32 as usize) < end;
+                right &= known | (at == 0) | (at >= free);
+            }
+        }
+        part.len = count;
+        match right && filled == count && count <= most(all) {
+            true => Ok(Index {
+                part,
+                filled: Filled::default(),
+            }),
+            false => Err(WRONG),
+        }
+    }
+}
+
+/// No table that could have come about.
+const WRONG: Invalid = Invalid("a hash table is not valid");
 
 impl Drop for Index {
     fn drop(&mut self) {

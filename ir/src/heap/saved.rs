@@ -5,14 +5,14 @@
 
 use super::{Heap, HeapRef, Kind, Space, header, header_len, load, object_len};
 use super::{MAX_WORDS, Object, tag_words, tags_start, word_bloom};
-use crate::arena::{Index, Words};
+use crate::arena::{Index, SavedIndex, Words};
 use crate::fault::{Fault, planted};
 use crate::ids::ShapeId;
 use crate::saved::{Input, Invalid, Output};
+use crate::seed::Seed;
 use crate::shape::ShapeTable;
 use crate::value::{Tag, Value};
-use foldhash::quality::RandomState;
-use std::hash::{BuildHasher, Hasher};
+use std::hash::Hasher;
 use std::sync::atomic::AtomicU64;
 
 /// How deep sets and records may be in one another; what text can say is half as deep. Whoever
@@ -88,6 +88,22 @@ impl Heap {
         Ok(objects)
     }
 
+    /// Writes where objects are found, and the seed that this depends on.
+    pub fn save_index(&self, out: &mut Output) {
+        self.seed.save(out);
+        self.index.save(self.word_count() as u32, out);
+    }
+
+    /// Objects, of which there are so many, are found where [`save_index`](Self::save_index) wrote.
+    ///
+    /// # Errors
+    /// When it wrote nothing like that.
+    pub fn take_index(&mut self, objects: usize, input: &mut Input<'_>) -> Result<(), Invalid> {
+        self.seed = Seed::load(input)?;
+        self.index = SavedIndex::read(input)?.load(objects, self.word_count())?;
+        Ok(())
+    }
+
     /// Makes the objects that begin at these words findable.
     ///
     /// # Errors
@@ -109,11 +125,11 @@ impl Heap {
 }
 
 /// As [`hash_words`](super::hash_words).
-fn hash(seed: &RandomState, mut words: &[AtomicU64]) -> u64 {
+fn hash(seed: &Seed, mut words: &[AtomicU64]) -> u64 {
     if planted(Fault::LongObjectsCollide) {
         words = words.get(..8).unwrap_or(words);
     }
-    let mut hasher = seed.build_hasher();
+    let mut hasher = seed.hasher();
     for word in words {
         hasher.write_u64(load(word));
     }

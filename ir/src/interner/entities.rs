@@ -3,12 +3,12 @@
 use super::strings::{Strings, same_bytes};
 use super::{CapacityError, MAX_IDS, hash_text, next_entity};
 use crate::ahead::{ABREAST, touch};
-use crate::arena::{Index, TableMemory, Words};
+use crate::arena::{Index, SavedIndex, TableMemory, Words};
 use crate::fault::{Fault, planted};
 use crate::ids::{StrId, TypeId};
 use crate::saved::{Input, Invalid, Output};
+use crate::seed::Seed;
 use foldhash::fast::RandomState as FastState;
-use foldhash::quality::RandomState;
 use hashbrown::HashMap;
 use std::sync::Arc;
 
@@ -92,7 +92,7 @@ fn is_plain(text: &str) -> bool {
 
 /// The hash of a uid's text, as it is written if nothing in it needs an escape.
 #[inline]
-pub(super) fn hash(seed: &RandomState, ty: &str, eid: &str) -> u64 {
+pub(super) fn hash(seed: &Seed, ty: &str, eid: &str) -> u64 {
     let parts = [ty, OPENING, eid, "\""];
     let len: usize = parts.iter().map(|part| part.len()).sum();
     let mut buffer = [0; SHORT];
@@ -265,8 +265,19 @@ impl Entities {
         }
     }
 
+    /// Writes where uids are found.
+    pub(super) fn save_index(&self, out: &mut Output) {
+        self.index.save(self.len() as u32, out);
+    }
+
+    /// Uids that were read are found in this table.
+    pub(super) fn take_index(&mut self, index: SavedIndex<'_>) -> Result<(), Invalid> {
+        self.index = index.load(self.len(), self.len())?;
+        Ok(())
+    }
+
     /// Indexes uids that were read.
-    pub(super) fn index(&mut self, seed: &RandomState, strings: &Strings) -> Result<(), Invalid> {
+    pub(super) fn index(&mut self, seed: &Seed, strings: &Strings) -> Result<(), Invalid> {
         let mut text = String::new();
         // What the text begins with: most uids have the type of the one before.
         let mut prefix = "";

@@ -3,9 +3,8 @@
 use super::{CapacityError, Interner, MAX_IDS, StrHash, next_entity};
 use crate::fault::{Fault, planted};
 use crate::ids::{EntityId, StrId, TypeId};
-use foldhash::quality::RandomState;
+use crate::seed::Seed;
 use hashbrown::HashTable;
-use std::hash::BuildHasher;
 
 /// A growing table of distinct strings over one byte buffer.
 ///
@@ -36,7 +35,7 @@ impl StringTable {
             .map(|&i| i as usize)
     }
 
-    fn intern(&mut self, seed: &RandomState, hash: u64, s: &str) -> Result<usize, CapacityError> {
+    fn intern(&mut self, seed: &Seed, hash: u64, s: &str) -> Result<usize, CapacityError> {
         if let Some(found) = self.find(hash, s) {
             return Ok(found);
         }
@@ -75,13 +74,13 @@ struct LocalEntities {
 }
 
 impl LocalEntities {
-    fn intern(&mut self, seed: &RandomState, uid: (TypeId, StrId)) -> Result<usize, CapacityError> {
+    fn intern(&mut self, seed: &Seed, uid: (TypeId, StrId)) -> Result<usize, CapacityError> {
         if planted(Fault::EntityTypeIgnored)
             && let Some(same) = self.uids.iter().position(|known| known.1 == uid.1)
         {
             return Ok(same);
         }
-        let hash = seed.hash_one(uid);
+        let hash = seed.hash_one(&uid);
         let uids = &self.uids;
         if let Some(found) = self.index.find(hash, |&i| uids[i as usize] == uid) {
             return Ok(*found as usize);
@@ -90,7 +89,7 @@ impl LocalEntities {
         self.uids.push(uid);
         let uids = &self.uids;
         self.index
-            .insert_unique(hash, new as u32, |&i| seed.hash_one(uids[i as usize]));
+            .insert_unique(hash, new as u32, |&i| seed.hash_one(&uids[i as usize]));
         Ok(new)
     }
 

@@ -1,10 +1,9 @@
 //! The strings of an interner.
 
 use super::{CapacityError, MAX_IDS};
-use crate::arena::{Index, TableMemory, Words};
+use crate::arena::{Index, SavedIndex, TableMemory, Words};
 use crate::saved::{Input, Invalid, NOT_UTF8, Output};
-use foldhash::quality::RandomState;
-use std::hash::BuildHasher;
+use crate::seed::Seed;
 use std::sync::Arc;
 
 /// A chunk begins when the one before would grow beyond this.
@@ -213,8 +212,19 @@ impl Strings {
         })
     }
 
+    /// Writes where strings are found.
+    pub(super) fn save_index(&self, out: &mut Output) {
+        self.index.save(self.len() as u32, out);
+    }
+
+    /// Strings that were read are found in this table.
+    pub(super) fn take_index(&mut self, index: SavedIndex<'_>) -> Result<(), Invalid> {
+        self.index = index.load(self.len(), self.len())?;
+        Ok(())
+    }
+
     /// Indexes strings that were read.
-    pub(super) fn index(&mut self, seed: &RandomState) -> Result<(), Invalid> {
+    pub(super) fn index(&mut self, seed: &Seed) -> Result<(), Invalid> {
         let ids = (0..self.len()).map(|id| (seed.hash_one(self.get(id)), id as u32));
         let same = |a: u32, b: u32| self.bytes(a as usize) == self.bytes(b as usize);
         let index = Index::of(self.len(), ids, same);

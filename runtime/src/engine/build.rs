@@ -292,10 +292,12 @@ impl EngineBuilder {
 
     /// As [`load`](Self::load), of a file that this program, or one that is trusted as much, has
     /// written: it is not checked that the ancestors of entities are their parents and what these are
-    /// in, nor that no entity is in itself. That takes most of the time of loading many entities.
+    /// in, nor that no entity is in itself, and names are found by the hash tables that the file has.
+    /// These two take most of the time of loading many entities.
     ///
     /// Any bytes may be given still: what is damaged or no saved engine is refused. Where ancestors are
-    /// not what they should be, who is in whom is answered by the one or by the other.
+    /// not what they should be, who is in whom is answered by the one or by the other, and where tables
+    /// are not, what has a name is not found by it.
     ///
     /// # Errors
     /// As there.

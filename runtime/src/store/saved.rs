@@ -121,8 +121,13 @@ impl<'a> StoreFile<'a> {
     }
 
     /// The store, for the entities of `interner`: it has to get its [tables](Self::tables), and these
-    /// to be [checked](Self::check).
-    pub(crate) fn load(&self, interner: &Interner) -> Result<Store, Invalid> {
+    /// to be [checked](Self::check). Values are found as `index` says, if it is given, which is what
+    /// [`Heap::save_index`] wrote.
+    pub(crate) fn load(
+        &self,
+        interner: &Interner,
+        index: Option<Input<'_>>,
+    ) -> Result<Store, Invalid> {
         if self.count() != interner.entity_count() {
             return Err(Invalid("there are not as many entities as uids"));
         }
@@ -141,7 +146,13 @@ impl<'a> StoreFile<'a> {
         };
         reader.headers(&self.entities, self.tags, &mut store)?;
         let starts = objects.into_starts();
-        heap.index(&starts)?;
+        match index {
+            Some(mut index) => {
+                heap.take_index(starts.len(), &mut index)?;
+                index.end()?;
+            }
+            None => heap.index(&starts)?,
+        }
         store.shapes = table;
         store.empty_record = (heap.record(&[], EMPTY_SHAPE, &[]))
             .map_err(|_| Invalid("there are too many values"))?;
