@@ -187,8 +187,14 @@ impl Index {
 
     /// The entries of ids below `end`. The others are of handles that added to the block after this one
     /// had lost the tail.
+    ///
+    /// Put into an empty block of the same size they come to where they are: from behind a group that
+    /// has room on, which nothing was put beyond for want of room before.
     fn entries_below(&self, end: u32) -> impl Iterator<Item = u64> {
-        let all = self.groups().iter().flat_map(entries);
+        let has_room = |group: &Group| !is_full(group[0].load(Ordering::Relaxed));
+        let start = self.groups().iter().position(has_room);
+        let (last, first) = self.groups().split_at(start.map_or(0, |group| group + 1));
+        let all = first.iter().chain(last).flat_map(entries);
         all.filter(move |entry| (*entry as u32) < end)
     }
 

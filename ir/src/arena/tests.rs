@@ -1,6 +1,7 @@
 //! Random histories of many clones, against plain vectors.
 
-use super::{Index, Words};
+use super::{Index, SavedIndex, Words};
+use crate::saved::{Input, Output};
 use std::collections::HashMap;
 use std::hash::BuildHasher;
 use std::sync::Mutex;
@@ -66,6 +67,25 @@ impl Numbers {
         for number in 0..numbers as u64 {
             assert_eq!(self.find(number), known.get(&number).copied(), "{number}");
         }
+    }
+
+    /// The index as bytes.
+    fn saved(&self) -> Vec<u8> {
+        let mut out = Output::default();
+        self.index.save(self.words.len() as u32, &mut out);
+        out.as_bytes().to_vec()
+    }
+
+    /// The same with the index that these bytes are, if they are one.
+    fn with_index(&self, bytes: &[u8]) -> Option<Self> {
+        let mut input = Input::new(bytes);
+        let saved = SavedIndex::read(&mut input).ok()?;
+        input.end().ok()?;
+        let count = self.words.len();
+        Some(Self {
+            index: saved.load(count, count).ok()?,
+            ..self.clone()
+        })
     }
 
     /// The blocks, by their addresses.
@@ -246,4 +266,71 @@ fn readers_of_older_clones_are_not_disturbed() {
         }
         drop(send);
     });
+}
+
+#[test]
+fn a_saved_index_finds_what_its_clone_found() {
+    for seed in 0..40 {
+        let mut random = Random::new(seed);
+        let numbers = [20, 300, 3000][random.below(3)];
+        let mut table = Numbers::default();
+        let mut other = table.clone();
+        for _ in 0..random.below(numbers) {
+            table.add(random.below(numbers) as u64);
+            if random.below(50) == 0 {
+                other = table.clone();
+            }
+            // In the same block as long as the first has not added to it since.
+            other.add(random.below(numbers) as u64);
+        }
+        for table in [table, other] {
+            let bytes = table.saved();
+            let mut again = table.with_index(&bytes).unwrap();
+            again.check(numbers);
+            assert!(again.saved() == bytes, "what was loaded is saved as it was");
+            for _ in 0..20 {
+                again.add(random.below(2 * numbers) as u64);
+            }
+            again.check(2 * numbers);
+        }
+    }
+}
+
+/// What would be searched for ever, or leads to what is not there, is no index.
+#[test]
+fn an_index_that_cannot_be_is_refused() {
+    let mut table = Numbers::default();
+    (0..500).for_each(|number| table.add(number));
+    let bytes = table.saved();
+    let refused = |at: usize, byte: u8| {
+        let mut spoiled = bytes.clone();
+        assert_ne!(std::mem::replace(&mut spoiled[at], byte), byte);
+        table.with_index(&spoiled).is_none()
+    };
+    let (groups, _) = bytes[8..].as_chunks::<64>();
+    let full = groups.iter().position(|group| group[7] != 0).unwrap();
+    let some = groups
+        .iter()
+        .position(|group| group[7] == 0 && group[1] != 0);
+    let (full, some) = (8 + 64 * full, 8 + 64 * some.unwrap());
+    assert!(refused(some, 1), "a mark of no slot");
+    assert!(
+        refused(some + 7, 0x80),
+        "a slot that is filled before others"
+    );
+    assert!(refused(full + 7, 0), "an entry less");
+    assert!(refused(full + 3, 0), "a hole");
+    assert!(refused(some + 8 + 3, 1), "an id that was not given out");
+    assert!(
+        refused(0, bytes[0] + 1) && refused(0, bytes[0] - 1),
+        "another size"
+    );
+    assert!(table.with_index(&bytes[..bytes.len() - 1]).is_none());
+    let mut fewer = Numbers::default();
+    (0..499).for_each(|number| fewer.add(number));
+    assert!(fewer.with_index(&bytes).is_none());
+    // What is free may hold anything.
+    let mut other = bytes.clone();
+    other[some + 8 * 7] = 9;
+    table.with_index(&other).unwrap().check(600);
 }
