@@ -131,12 +131,16 @@ impl<const INTERPRET: bool> CedarjitEngine<INTERPRET> {
         Ok(Self::of(&compile(world, Self::JIT)?, validate))
     }
 
-    /// Loads a saved engine from a file.
-    pub(crate) fn saved(path: &Path, validate: bool) -> Result<Self, Failure> {
+    /// Loads a saved engine from a file, which is one's own if it is trusted.
+    pub(crate) fn saved(path: &Path, trusted: bool, validate: bool) -> Result<Self, Failure> {
         let origin = path.display().to_string();
         let file = std::fs::read(path)
             .map_err(|cause| load::unreadable("saved engine", &origin, cause))?;
-        let engine = cedarjit::Engine::builder().jit(Self::JIT).load(&file);
+        let builder = cedarjit::Engine::builder().jit(Self::JIT);
+        let engine = match trusted {
+            true => builder.load_trusted(&file),
+            false => builder.load(&file),
+        };
         let engine = engine.map_err(|cause| Failure::Saved {
             path: origin,
             cause: Box::new(cause),

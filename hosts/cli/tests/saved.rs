@@ -14,18 +14,14 @@ fn a_saved_engine_gives_the_recorded_answers() {
     let (requests, expected) = (tinytodo("requests.jsonl"), tinytodo("expected.jsonl"));
     let expected = fs::read_to_string(expected).unwrap();
     for engine in ["native", "interpreter"] {
-        let args = [
-            "replay",
-            "--saved",
-            &path,
-            "--engine",
-            engine,
-            "--requests",
-            &requests,
-        ];
-        let run = run(&args);
-        assert_eq!(run.code, Some(0), "{engine}: {run:?}");
-        assert_eq!(run.stdout, expected, "{engine}");
+        for more in [&[][..], &["--trust-saved"]] {
+            let mut args = vec!["replay", "--saved", &path, "--engine", engine];
+            args.extend(["--requests", &requests]);
+            args.extend(more);
+            let run = run(&args);
+            assert_eq!(run.code, Some(0), "{args:?}: {run:?}");
+            assert_eq!(run.stdout, expected, "{args:?}");
+        }
     }
     let args = [
         "replay",

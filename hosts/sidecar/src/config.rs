@@ -59,6 +59,12 @@ pub struct ServeArgs {
     /// The entities, in Cedar's JSON format
     #[arg(long, value_name = "FILE", env = "CEDARJIT_ENTITIES")]
     pub entities: Option<PathBuf>,
+    /// A file that `cedarjit save` wrote, in place of policies, links, schema and entities
+    #[arg(long, value_name = "FILE", env = "CEDARJIT_SAVED")]
+    pub saved: Option<PathBuf>,
+    /// Believe what takes most of the time to check in that file
+    #[arg(long, env = "CEDARJIT_TRUST_SAVED")]
+    pub trust_saved: bool,
     /// Allow addresses beyond this machine
     #[arg(long, env = "CEDARJIT_ALLOW_REMOTE")]
     pub allow_remote: bool,
@@ -100,9 +106,28 @@ pub struct Config {
     pub traces: Option<TraceConfig>,
 }
 
-/// The files that an engine is made of.
+/// What an engine is made of.
 #[derive(Clone, Debug)]
-pub struct Sources {
+pub enum Sources {
+    /// Texts.
+    Files(Files),
+    /// A saved engine.
+    Saved(SavedFile),
+}
+
+/// A file that `cedarjit save`, or [`Engine::save`](cedarjit::Engine::save), wrote.
+#[derive(Clone, Debug)]
+pub struct SavedFile {
+    /// Where it is.
+    pub path: PathBuf,
+    /// Whether it is loaded as a file of one's own:
+    /// [`load_trusted`](cedarjit::EngineBuilder::load_trusted).
+    pub trusted: bool,
+}
+
+/// The texts that an engine is made of.
+#[derive(Clone, Debug, Default)]
+pub struct Files {
     /// Files of policies and templates, or folders of them.
     pub policies: Vec<PathBuf>,
     /// Template links.
@@ -111,6 +136,20 @@ pub struct Sources {
     pub schema: Option<PathBuf>,
     /// The entities.
     pub entities: Option<PathBuf>,
+}
+
+impl Files {
+    /// All that are given, with the keys that name them.
+    pub(crate) fn named(&self) -> impl Iterator<Item = (&'static str, &PathBuf)> {
+        let policies = self.policies.iter().map(|path| ("policies", path));
+        let others = [
+            ("template_linked", &self.template_linked),
+            ("schema", &self.schema),
+            ("entities", &self.entities),
+        ];
+        let others = others.into_iter();
+        policies.chain(others.filter_map(|(key, path)| Some((key, path.as_ref()?))))
+    }
 }
 
 /// What clients may ask for; each has its answer when it is exceeded.
@@ -312,25 +351,42 @@ fn listen(root: &mut Section<'_>, args: &ServeArgs) -> Vec<Address> {
 fn sources(root: &mut Section<'_>, args: &ServeArgs) -> Sources {
     let folder = root.origin().folder().to_owned();
     let in_file = root.take::<OneOrMore<PathBuf>>("policies");
-    let policies = match (&args.policies, in_file) {
-        (Some(path), _) => vec![path.clone()],
-        (None, Some(paths)) => paths.into_vec().iter().map(|p| folder.join(p)).collect(),
-        (None, None) => {
-            let help = "say `policies = \"FILE or FOLDER\"`, or `--policies`";
-            root.complain_if_absent("policies", ProblemKind::Missing { help });
-            Vec::new()
-        }
+    let has_policies = args.policies.is_some() || in_file.is_some();
+    let in_file = in_file.map(OneOrMore::into_vec).unwrap_or_default();
+    let policies = match &args.policies {
+        Some(path) => vec![path.clone()],
+        None => in_file.iter().map(|path| folder.join(path)).collect(),
     };
     let mut path = |key, flag: &Option<PathBuf>| {
         let in_file = root.take::<PathBuf>(key).map(|path| folder.join(path));
         flag.clone().or(in_file)
     };
-    Sources {
+    let files = Files {
         policies,
         template_linked: path("template_linked", &args.template_linked),
         schema: path("schema", &args.schema),
         entities: path("entities", &args.entities),
+    };
+    let saved = path("saved", &args.saved);
+    let trusted = root.take("trust_saved").unwrap_or(false) || args.trust_saved;
+    let Some(path) = saved else {
+        if trusted {
+            let (value, what) = ("true".to_owned(), "is said of no file");
+            let help = "say `saved = \"FILE\"`, or `--saved`, or leave it out";
+            root.complain("trust_saved", ProblemKind::Invalid { value, what, help });
+        }
+        if !has_policies {
+            let help = "say `policies = \"FILE or FOLDER\"`, or `--policies`";
+            root.complain_if_absent("policies", ProblemKind::Missing { help });
+        }
+        return Sources::Files(files);
+    };
+    for (key, path) in files.named() {
+        let (value, what) = (path.display().to_string(), "is in the saved engine already");
+        let help = "leave it out, or leave out `saved`";
+        root.complain(key, ProblemKind::Invalid { value, what, help });
     }
+    Sources::Saved(SavedFile { path, trusted })
 }
 
 fn changes(root: &mut Section<'_>) -> Option<PathBuf> {

@@ -4,11 +4,11 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use cedar_policy::{PolicyId, PolicySet, PolicySetError};
-use cedarjit::{BuildError, Engine, SelfCheck};
+use cedarjit::{BuildError, Engine, EngineBuilder, SavedError, SelfCheck};
 use cedarjit_frontend::load::{self, ParseError};
 
 use crate::changes::{self, Refused};
-use crate::config::Sources;
+use crate::config::{Files, SavedFile, Sources};
 use crate::journal::{Journal, JournalError};
 
 /// Why the files do not make an engine.
@@ -64,6 +64,15 @@ pub enum LoadError {
         #[source]
         cause: Box<BuildError>,
     },
+    /// A saved engine was refused.
+    #[error("{}: {cause}; save it again, with `cedarjit save` of this version", path.display())]
+    Saved {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        #[source]
+        cause: Box<SavedError>,
+    },
     /// Schema, entities or links were refused.
     #[error("{files}: {cause}")]
     Build {
@@ -87,10 +96,43 @@ impl From<ParseError> for LoadError {
 /// # Errors
 /// When a file cannot be read or is not what it should be.
 pub fn engine(sources: &Sources, check: Option<SelfCheck>) -> Result<Engine, LoadError> {
-    let mut builder = Engine::builder().policies(&policies(sources)?);
-    if let Some(check) = check {
-        builder = builder.self_check(check);
+    let builder = Engine::builder();
+    let builder = match check {
+        Some(check) => builder.self_check(check),
+        None => builder,
+    };
+    match sources {
+        Sources::Files(files) => built(files, builder),
+        Sources::Saved(saved) => loaded(saved, builder),
     }
+}
+
+/// The engine that was saved.
+fn loaded(saved: &SavedFile, builder: EngineBuilder) -> Result<Engine, LoadError> {
+    let path = || saved.path.clone();
+    let file = std::fs::read(&saved.path);
+    let file = file.map_err(|cause| LoadError::Unreadable {
+        path: path(),
+        cause,
+    })?;
+    let engine = match saved.trusted {
+        true => builder.load_trusted(&file),
+        false => builder.load(&file),
+    };
+    engine.map_err(|cause| match cause {
+        SavedError::Build(cause @ BuildError::SelfCheck(_)) => LoadError::SelfCheck {
+            cause: Box::new(cause),
+        },
+        _ => LoadError::Saved {
+            path: path(),
+            cause: Box::new(cause),
+        },
+    })
+}
+
+/// The engine of these texts.
+fn built(sources: &Files, builder: EngineBuilder) -> Result<Engine, LoadError> {
+    let mut builder = builder.policies(&policies(sources)?);
     if let Some(path) = &sources.template_linked {
         builder = builder.links_json(read(path)?);
     }
@@ -136,7 +178,7 @@ pub fn changed_engine(
 }
 
 /// The files that an error of the engine may be about.
-fn concerned(sources: &Sources, cause: &BuildError) -> String {
+fn concerned(sources: &Files, cause: &BuildError) -> String {
     let all = [&sources.template_linked, &sources.schema, &sources.entities];
     let about: &[&Option<PathBuf>] = match cause {
         BuildError::Entities(_) | BuildError::Store(_) => &[&sources.entities],
@@ -157,7 +199,7 @@ fn concerned(sources: &Sources, cause: &BuildError) -> String {
 ///
 /// Those of one file are named as ever, by `@id` or else by position. If there are more files,
 /// `policy0` of `teams.cedar` is named `teams/policy0`.
-fn policies(sources: &Sources) -> Result<PolicySet, LoadError> {
+fn policies(sources: &Files) -> Result<PolicySet, LoadError> {
     let mut files = Vec::new();
     for path in &sources.policies {
         match path.is_dir() {

@@ -75,15 +75,17 @@ impl Fingerprint {
 
 /// The files that there are, and the folders of policies.
 fn files(sources: &Sources) -> Vec<PathBuf> {
-    let mut all = sources.policies.clone();
+    let sources = match sources {
+        Sources::Files(files) => files,
+        Sources::Saved(saved) => return vec![saved.path.clone()],
+    };
+    let mut all: Vec<PathBuf> = sources.named().map(|(_, path)| path.clone()).collect();
     for folder in &sources.policies {
         let entries = std::fs::read_dir(folder).into_iter().flatten().flatten();
         let mut entries: Vec<PathBuf> = entries.map(|entry| entry.path()).collect();
         entries.sort();
         all.extend(entries);
     }
-    let more = [&sources.template_linked, &sources.schema, &sources.entities];
-    all.extend(more.into_iter().flatten().cloned());
     all
 }
 
@@ -104,18 +106,14 @@ pub fn watch(state: &Arc<State>) -> notify::Result<impl Watcher + use<>> {
             let _ = changed.try_send(());
         }
     })?;
-    let mut folders: Vec<PathBuf> = sources
-        .policies
-        .iter()
-        .filter(|p| p.is_dir())
-        .cloned()
-        .collect();
+    let files = files(sources);
+    let mut folders: Vec<PathBuf> = files.iter().filter(|p| p.is_dir()).cloned().collect();
     let parent = |file: &PathBuf| match file.parent() {
         Some(parent) if parent != Path::new("") => parent.to_owned(),
         _ => PathBuf::from("."),
     };
     // A file may be exchanged for another of its name, so it is its folder that is watched.
-    folders.extend(files(sources).iter().map(parent));
+    folders.extend(files.iter().map(parent));
     folders.sort();
     folders.dedup();
     for folder in &folders {

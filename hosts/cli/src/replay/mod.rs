@@ -47,6 +47,9 @@ pub(crate) struct ReplayArgs {
         conflicts_with_all = ["policies_file", "template_linked_file", "schema_file", "entities"]
     )]
     saved: Option<PathBuf>,
+    /// Believe what takes most of the time to check in that file
+    #[arg(long, requires = "saved")]
+    trust_saved: bool,
     /// File of requests, one a line, each as in a `--request-json` file of `authorize`; `-` is
     /// stdin
     #[arg(long = "requests", value_name = "FILE")]
@@ -119,11 +122,11 @@ fn replay_saved(path: &Path, args: &ReplayArgs, from_stdin: bool) -> Result<(), 
     match args.engine {
         EngineKind::Cedar => Err(Failure::SavedForCedar),
         EngineKind::Native => {
-            let engine = CedarjitEngine::<false>::saved(path, validate)?;
+            let engine = CedarjitEngine::<false>::saved(path, args.trust_saved, validate)?;
             run(engine, requests, args, start.elapsed())
         }
         EngineKind::Interpreter => {
-            let engine = CedarjitEngine::<true>::saved(path, validate)?;
+            let engine = CedarjitEngine::<true>::saved(path, args.trust_saved, validate)?;
             run(engine, requests, args, start.elapsed())
         }
     }

@@ -71,6 +71,31 @@ fn all_mistakes_are_told_at_once() {
 }
 
 #[test]
+fn a_saved_engine_takes_the_place_of_all_other_files() {
+    let text = "policies = [\"x.cedar\"]\nentities = \"x.json\"\nsaved = \"x.saved\"";
+    let told = mistakes("saved-twice", text, |args| args.schema = Some("s".into()));
+    let expected = ["policies: `", "schema: `s` is in", "entities: `"];
+    for (told, expected) in told.iter().zip(expected) {
+        assert!(told.starts_with(expected), "{told}");
+        assert!(
+            told.ends_with("leave it out, or leave out `saved`"),
+            "{told}"
+        );
+    }
+    assert_eq!(told.len(), expected.len(), "{told:?}");
+    let told = mistakes("saved-alone", "saved = \"x.saved\"", |args| {
+        args.trust_saved = true;
+    });
+    assert!(told.is_empty(), "{told:?}");
+    let told = mistakes("trusted-nothing", "trust_saved = true", |_| {});
+    assert!(
+        told[0].starts_with("trust_saved: `true` is said of no file"),
+        "{told:?}"
+    );
+    assert!(told[1].starts_with("policies: is missing"), "{told:?}");
+}
+
+#[test]
 fn what_is_no_toml_is_told_by_line() {
     let told = mistakes("syntax", "policies = \"x\"\nlisten = [\n", |_| {});
     assert_eq!(told.len(), 1, "{told:?}");

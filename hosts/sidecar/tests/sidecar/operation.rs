@@ -79,6 +79,39 @@ fn reloads_are_all_or_nothing() {
 }
 
 #[test]
+fn a_saved_engine_is_served_and_loaded_anew() {
+    let more = "saved = \"engine.saved\"\ntrust_saved = true\nchanges = \"changes.redb\"\n\
+                [tokens]\nadmin = \"tokens\"\n";
+    let folder = folder("saved", PERMIT, "");
+    std::fs::write(folder.join("tokens"), TOKEN).expect("a file");
+    std::fs::write(folder.join("cedarjit.toml"), more).expect("a file");
+    let save = |policies: &str| {
+        let engine = cedarjit::Engine::builder().policies_str(policies).build();
+        let mut file = Vec::new();
+        engine.expect("an engine").save(&mut file).expect("bytes");
+        std::fs::write(folder.join("engine.saved"), file).expect("a file");
+    };
+    save(PERMIT);
+    let sidecar = Sidecar::configured(&folder.join("cedarjit.toml"), |_| {});
+    let mut client = Client::connect(sidecar.address);
+    assert_eq!(decision(&mut client), "allow");
+    save(FORBID);
+    let (status, body) = admin(&mut client, "POST", "/admin/v1/reload");
+    assert_eq!((status, &body["generation"]), (200, &json!(2)), "{body}");
+    assert_eq!(decision(&mut client), "deny");
+    // What is damaged changes nothing, and says why.
+    let mut file = std::fs::read(folder.join("engine.saved")).expect("a file");
+    file.pop();
+    std::fs::write(folder.join("engine.saved"), file).expect("a file");
+    let (status, body) = admin(&mut client, "POST", "/admin/v1/reload");
+    assert_eq!((status, &body["generation"]), (409, &json!(2)), "{body}");
+    let error = body["reload_error"].as_str().expect("a reason");
+    let told = "engine.saved: the saved engine is cut off in its index; save it again";
+    assert!(error.contains(told), "{error}");
+    assert_eq!(decision(&mut client), "deny");
+}
+
+#[test]
 fn the_admin_api_takes_a_token() {
     let folder = administered("admin");
     let sidecar = Sidecar::configured(&folder.join("cedarjit.toml"), |_| {});
