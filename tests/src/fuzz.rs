@@ -12,6 +12,7 @@ mod extensions;
 mod fixed;
 mod ir;
 mod policies;
+mod saved;
 mod worker;
 
 use worker::on_worker;
@@ -28,7 +29,7 @@ pub struct Target {
 }
 
 /// Every fuzz target.
-pub const TARGETS: [Target; 5] = [
+pub const TARGETS: [Target; 6] = [
     Target {
         name: "campaign",
         run: campaign,
@@ -53,6 +54,11 @@ pub const TARGETS: [Target; 5] = [
         name: "extensions",
         run: extensions,
         seeds: extensions::seeds,
+    },
+    Target {
+        name: "saved",
+        run: saved,
+        seeds: saved::seeds,
     },
 ];
 
@@ -83,6 +89,12 @@ pub fn ir(data: &[u8]) {
 /// The bytes are operands of extension functions and of `like`.
 pub fn extensions(data: &[u8]) {
     on_worker(extensions::run, data);
+}
+
+/// The bytes are edits of a saved engine. Loading it must neither panic nor take long, and what is
+/// loaded must answer alike however it is loaded and evaluated, unless a trusted file is wrong.
+pub fn saved(data: &[u8]) {
+    on_worker(saved::run, data);
 }
 
 /// A mode that the first byte selects among `n`, and the rest.

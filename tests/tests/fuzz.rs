@@ -76,6 +76,11 @@ fn extensions() {
     smoke("extensions");
 }
 
+#[test]
+fn saved() {
+    smoke("saved");
+}
+
 /// Seeds that nothing accepts would start a fuzzer nowhere.
 #[test]
 fn seeds() {
