@@ -4,6 +4,7 @@ use crate::saved::{Input, Invalid, Output};
 use foldhash::SharedSeed;
 use foldhash::quality::FoldHasher;
 use std::hash::{BuildHasher, Hash, Hasher, RandomState};
+use std::sync::LazyLock;
 
 /// What hashes depend on, not known to whoever chooses the keys.
 ///
@@ -16,10 +17,18 @@ pub(crate) struct Seed {
 }
 
 impl Seed {
-    /// One that the system's randomness gives.
+    /// One of its own for each table, of which the second word is the process's: what follows from that
+    /// takes longer to find than a request should wait for its tables.
     pub(crate) fn random() -> Self {
-        let word = || RandomState::new().build_hasher().finish();
-        Self::of([word(), word()])
+        static PROCESS: LazyLock<Seed> = LazyLock::new(|| {
+            let word = || RandomState::new().build_hasher().finish();
+            Seed::of([word(), word()])
+        });
+        let own = foldhash::quality::RandomState::default().hash_one(PROCESS.words[0]);
+        Self {
+            words: [own, PROCESS.words[1]],
+            shared: PROCESS.shared.clone(),
+        }
     }
 
     fn of(words: [u64; 2]) -> Self {
@@ -59,4 +68,22 @@ pub fn hash_function() -> u64 {
     parts.fold(seed.hash_one(&0_u64), |all, part| {
         seed.hash_one(&(all, part))
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_saved_seed_hashes_as_it_did_and_others_do_not() {
+        let (seed, other) = (Seed::random(), Seed::random());
+        let mut out = Output::default();
+        seed.save(&mut out);
+        let again = Seed::load(&mut Input::new(out.as_bytes())).unwrap();
+        for key in ["", "a", "a key that is longer than a word, and than two"] {
+            assert_eq!(again.hash_one(key), seed.hash_one(key));
+            assert_ne!(other.hash_one(key), seed.hash_one(key));
+        }
+        assert_eq!(hash_function(), hash_function());
+    }
 }
