@@ -2,10 +2,12 @@
 //!
 //! The fence around one kind of unsafe code: code memory. A `CodeUnit` holds all bodies compiled
 //! together, each [`Function`] holds its unit, and the memory is freed when the last of them goes.
+//! What comes to the same instructions is one function, whoever has it compiled: see `shared`.
 
 #![allow(unsafe_code)]
 
 mod function;
+mod shared;
 
 use crate::emit::{
     BatchSource, Facts, FusedCode, FusedPolicy, MAX_PACKED, Symbols, Target, batch_signature,
@@ -22,6 +24,7 @@ use cranelift_frontend::FunctionBuilderContext;
 use cranelift_jit::{JITBuilder, JITModule};
 use cranelift_module::{FuncId, Module, ModuleError, default_libcall_names};
 use function::{BatchEntry, Entry, FusedEntry, PackedEntry, WideEntry};
+use shared::{CodeKey, SharedCode};
 use std::sync::{Arc, Mutex, PoisonError};
 
 pub use function::{BatchFunction, FrameFunction, Function, FusedFunction};
@@ -74,9 +77,12 @@ impl From<ModuleError> for CompileError {
 }
 
 /// Turns bodies into code for the processor that this runs on.
+///
+/// It knows the code that it has compiled, as long as somebody holds it, and gives the same again.
 pub struct Compiler {
     isa: OwnedTargetIsa,
     vectors: bool,
+    shared: SharedCode,
 }
 
 impl std::fmt::Debug for Compiler {
@@ -107,8 +113,15 @@ impl Compiler {
         let isa = builder
             .finish(isa)
             .map_err(|e| Unavailable::Settings(e.into()))?;
-        let vectors = has_vectors(&*isa);
-        Ok(Self { isa, vectors })
+        Ok(Self::for_isa(isa))
+    }
+
+    fn for_isa(isa: OwnedTargetIsa) -> Self {
+        Self {
+            vectors: has_vectors(&*isa),
+            isa,
+            shared: SharedCode::default(),
+        }
     }
 
     /// A compiler for this processor, whose code does without vectors, as it does on processors that
@@ -153,7 +166,8 @@ impl Compiler {
         check_size(body)
     }
 
-    /// Compiles bodies into one unit of code; the functions come in the bodies' order.
+    /// Compiles bodies; the functions come in the bodies' order. Those that are new become one unit of
+    /// code.
     ///
     /// # Errors
     /// When a body is invalid or too large, or the system refuses executable memory. Nothing is
@@ -170,23 +184,23 @@ impl Compiler {
                 emit(body, symbols, self.target(), func, context)
             }
         });
-        let (codes, unit) = self.define(sources)?;
+        let codes = self.define(sources)?;
         Ok(codes
             .into_iter()
             .zip(bodies)
             .map(|(code, body)| Function {
-                // SAFETY: the pointer is the start of a function that was just defined with the
-                // signature that `signature` describes, which is `Entry`'s, and finalised; the
-                // function's memory lives as long as `unit`, which the `Function` holds.
-                entry: unsafe { std::mem::transmute::<*const u8, Entry>(code.start) },
+                // SAFETY: the function was defined with the signature that `signature` describes,
+                // which is `Entry`'s, be it now or earlier: the signature is a part of what is shared
+                // by. Its memory lives as long as its unit, which the `Function` holds.
+                entry: unsafe { std::mem::transmute::<Entrance, Entry>(code.entrance) },
                 const_count: body.consts.len(),
                 code_size: code.size,
-                _unit: Arc::clone(&unit),
+                _unit: code.unit,
             })
             .collect())
     }
 
-    /// Compiles policies into one function, in a unit of its own.
+    /// Compiles policies into one function.
     ///
     /// `facts` must hold for whatever the function is run on.
     ///
@@ -206,26 +220,26 @@ impl Compiler {
             kind = emit_fused(policies, symbols, facts, self.target(), func, context)?;
             Ok(())
         };
-        let (codes, unit) = self.define(std::iter::once(source))?;
-        let code = codes.first().ok_or(CompileError::NoCode)?;
-        let start = code.start;
+        let code = self.define_one(source)?;
         // SAFETY: as in `compile`; `fused_signature` describes either entry, by the number of
         // policies.
         let entry = unsafe {
             match policies.len() > MAX_PACKED {
-                true => FusedEntry::Wide(std::mem::transmute::<*const u8, WideEntry>(start)),
-                false => FusedEntry::Packed(std::mem::transmute::<*const u8, PackedEntry>(start)),
+                true => FusedEntry::Wide(std::mem::transmute::<Entrance, WideEntry>(code.entrance)),
+                false => {
+                    FusedEntry::Packed(std::mem::transmute::<Entrance, PackedEntry>(code.entrance))
+                }
             }
         };
         Ok(FusedFunction {
             entry,
             kind,
             code_size: code.size,
-            _unit: unit,
+            _unit: code.unit,
         })
     }
 
-    /// Compiles policies into one function that decides about many entities, in a unit of its own.
+    /// Compiles policies into one function that decides about many entities.
     ///
     /// The facts must hold for whatever the function is run on.
     ///
@@ -243,56 +257,59 @@ impl Compiler {
             lookups = emit_batch(source, symbols, self.target(), func, context)?;
             Ok(())
         };
-        let (codes, unit) = self.define(std::iter::once(emit))?;
-        let code = codes.first().ok_or(CompileError::NoCode)?;
+        let code = self.define_one(emit)?;
         Ok(BatchFunction {
             // SAFETY: as in `compile`; `batch_signature` describes `BatchEntry`.
-            entry: unsafe { std::mem::transmute::<*const u8, BatchEntry>(code.start) },
+            entry: unsafe { std::mem::transmute::<Entrance, BatchEntry>(code.entrance) },
             varied: source.varied,
             looks_up: source.lookups,
             lookups,
             code_size: code.size,
-            _unit: unit,
+            _unit: code.unit,
         })
     }
 
-    /// Defines functions in one unit of code. Each source sets its function's signature and writes
-    /// its code.
-    fn define<S>(
-        &self,
-        sources: impl Iterator<Item = S>,
-    ) -> Result<(Vec<Code>, Arc<CodeUnit>), CompileError>
+    /// As [`define`](Self::define), of one function.
+    fn define_one<S>(&self, source: S) -> Result<Code, CompileError>
     where
         S: FnOnce(&mut ClifFunction, &mut FunctionBuilderContext) -> Result<(), CompileError>,
     {
-        let builder = JITBuilder::with_isa(Arc::clone(&self.isa), default_libcall_names());
-        // From here on the unit owns the module, so that an early return frees its memory.
-        let mut pending = Pending(Some(JITModule::new(builder)));
-        let mut codes = Vec::new();
-        if let Some(module) = pending.0.as_mut() {
-            let mut context = module.make_context();
-            let mut builder_context = FunctionBuilderContext::new();
-            let mut ids: Vec<(FuncId, usize)> = Vec::new();
-            for source in sources {
-                source(&mut context.func, &mut builder_context)?;
-                let id = module.declare_anonymous_function(&context.func.signature)?;
-                module.define_function(id, &mut context)?;
-                let size = context
-                    .compiled_code()
-                    .map_or(0, |code| code.code_buffer().len());
-                ids.push((id, size));
-                module.clear_context(&mut context);
-            }
-            module.finalize_definitions()?;
-            codes.extend(ids.into_iter().map(|(id, size)| Code {
-                start: module.get_finalized_function(id),
-                size,
-            }));
+        let codes = self.define(std::iter::once(source))?;
+        codes.into_iter().next().ok_or(CompileError::NoCode)
+    }
+
+    /// Defines functions, those that are new in one unit of code. Each source sets its function's
+    /// signature and writes its code.
+    fn define<S>(&self, sources: impl Iterator<Item = S>) -> Result<Vec<Code>, CompileError>
+    where
+        S: FnOnce(&mut ClifFunction, &mut FunctionBuilderContext) -> Result<(), CompileError>,
+    {
+        let mut pending = Pending::default();
+        let mut context = Context::new();
+        let mut builder_context = FunctionBuilderContext::new();
+        let mut hashed = Vec::new();
+        let mut defined = Vec::new();
+        for source in sources {
+            context.clear();
+            source(&mut context.func, &mut builder_context)?;
+            let key = CodeKey::of(&context.func, &mut hashed);
+            let known = key.and_then(|key| self.shared.find(&key));
+            defined.push(match known {
+                Some(code) => Defined::Before(code),
+                None => Defined::Now(pending.define(&self.isa, &mut context, key)?),
+            });
         }
-        let unit = Arc::new(CodeUnit {
-            module: Mutex::new(pending.0.take()),
+        let new = pending.finish()?;
+        for (key, code) in &new {
+            if let Some(key) = key {
+                self.shared.add(*key, code);
+            }
+        }
+        let codes = defined.into_iter().map(|defined| match defined {
+            Defined::Before(code) => Some(code),
+            Defined::Now(position) => new.get(position).map(|(_, code)| code.clone()),
         });
-        Ok((codes, unit))
+        codes.collect::<Option<_>>().ok_or(CompileError::NoCode)
     }
 
     /// A body's CLIF and disassembly.
@@ -344,8 +361,7 @@ impl OtherTarget {
         let builder = cranelift_codegen::isa::lookup_by_name(triple);
         let isa = builder.map_err(|e| settings(e.into()))?.finish(flags);
         let isa = isa.map_err(|e| settings(e.into()))?;
-        let vectors = has_vectors(&*isa);
-        Ok(Self(Compiler { isa, vectors }))
+        Ok(Self(Compiler::for_isa(isa)))
     }
 
     /// As [`Compiler::listing`].
@@ -401,19 +417,89 @@ fn check_policies(policies: &[FusedPolicy<'_>]) -> Result<(), CompileError> {
     Ok(())
 }
 
-/// Where a finished function is.
+/// Where a function's code begins, whatever its signature.
+type Entrance = unsafe extern "C" fn();
+
+/// A finished function.
+#[derive(Clone)]
 struct Code {
-    start: *const u8,
+    /// To be called only with the function's own signature.
+    entrance: Entrance,
     size: usize,
+    /// Keeps the code's memory.
+    unit: Arc<CodeUnit>,
 }
 
-/// Frees a module's memory if compiling it was given up.
-struct Pending(Option<JITModule>);
+/// A function that was asked for.
+enum Defined {
+    /// One that somebody has already.
+    Before(Code),
+    /// The new one at this position.
+    Now(usize),
+}
+
+/// A unit to be. Frees the module's memory if compiling is given up.
+#[derive(Default)]
+struct Pending {
+    /// Made for the first function.
+    module: Option<JITModule>,
+    functions: Vec<(Option<CodeKey>, FuncId, usize)>,
+}
+
+impl Pending {
+    /// Compiles a function, unless the unit has one of that key; its position in the unit.
+    fn define(
+        &mut self,
+        isa: &OwnedTargetIsa,
+        context: &mut Context,
+        key: Option<CodeKey>,
+    ) -> Result<usize, CompileError> {
+        let same = |(known, ..): &(Option<CodeKey>, _, _)| key.is_some() && *known == key;
+        if let Some(position) = self.functions.iter().position(same) {
+            return Ok(position);
+        }
+        let module = self.module.get_or_insert_with(|| {
+            let isa = Arc::clone(isa);
+            JITModule::new(JITBuilder::with_isa(isa, default_libcall_names()))
+        });
+        let id = module.declare_anonymous_function(&context.func.signature)?;
+        module.define_function(id, context)?;
+        let code = context.compiled_code();
+        let size = code.map_or(0, |code| code.code_buffer().len());
+        self.functions.push((key, id, size));
+        Ok(self.functions.len() - 1)
+    }
+
+    /// Makes the unit; its functions in their order, with their keys.
+    fn finish(mut self) -> Result<Vec<(Option<CodeKey>, Code)>, CompileError> {
+        let Some(module) = &mut self.module else {
+            return Ok(Vec::new());
+        };
+        module.finalize_definitions()?;
+        let start = |id| module.get_finalized_function(id);
+        let starts: Vec<*const u8> = self.functions.iter().map(|(_, id, _)| start(*id)).collect();
+        let unit = Arc::new(CodeUnit {
+            module: Mutex::new(self.module.take()),
+        });
+        let functions = self.functions.iter().zip(starts);
+        let codes = functions.map(|((key, _, size), start)| {
+            let code = Code {
+                // SAFETY: the pointer is where the code of a function begins that is finalised.
+                entrance: unsafe { std::mem::transmute::<*const u8, Entrance>(start) },
+                size: *size,
+                unit: Arc::clone(&unit),
+            };
+            (*key, code)
+        });
+        Ok(codes.collect())
+    }
+}
 
 impl Drop for Pending {
     fn drop(&mut self) {
-        if let Some(module) = self.0.take() {
-            // SAFETY: no pointer into the module's code has left `compile`.
+        if let Some(module) = self.module.take() {
+            // SAFETY: no pointer into the module's code has left this value, which gives its module
+            // away with the first.
             unsafe { module.free_memory() };
         }
     }
