@@ -286,6 +286,8 @@ faults! {
         RequiredAttributeMissing,
         /// A string is a string even if the schema declares an extension type.
         ExtensionStringKept,
+        /// A datetime that the JSON has computed, `offset`, is the one that it is computed from.
+        ComputedDatetimeKept,
     }
     "runtime/src/request/remembered.rs" {
         /// A uid that was looked up before is known again by its place and its length.
@@ -394,8 +396,9 @@ faults! {
         PendingSkipped,
     }
     "runtime/src/error/witness.rs" {
-        /// Attribute names are not escaped, so some errors get lost on the way to cedar-policy's.
-        AttributeNotEscaped,
+        /// Attribute names are escaped in JSON as they are in Cedar's text, so some errors get lost on
+        /// the way to cedar-policy's.
+        AttributeEscaped,
     }
 }
 

@@ -74,11 +74,10 @@ pub(crate) struct Details {
 /// Binds one request after the other, in memory that is kept.
 ///
 /// Once it has grown to size, binding a plain request allocates nothing. It remembers up to 2,048
-/// uids, in 130 KiB: those are found in half the time. Plain are uids without
-/// escapes, `Type::"id"`, and contexts of Booleans, integers, strings, arrays, objects, entities and
-/// extension values without peculiarities. JSON escapes in a string cost an allocation, and keys that
-/// begin with `__` or `$`, or escapes in the id of an entity, make a request one that takes
-/// microseconds.
+/// uids, in 130 KiB: those are found in half the time. Plain are uids, `Type::"id"`, and contexts of
+/// Booleans, integers, strings, arrays, objects, entities and extension values without peculiarities.
+/// JSON escapes in a string and Cedar's in an id cost an allocation; keys that begin with `__` or `$`
+/// make a request one that takes microseconds.
 ///
 /// A schema must have been given to the engine as text: a `cedar_policy::Schema` does not tell what
 /// is in a context.
@@ -152,6 +151,17 @@ impl Binder {
         Ok(&mut self.request)
     }
 
+    /// Binds a request of cedar-policy's, as [`Snapshot::bind`] does, in the memory that is kept.
+    ///
+    /// # Errors
+    /// When the request has an unknown part, or its context is too large.
+    pub fn bind_request(&mut self, request: &Request) -> Result<&mut BoundRequest, RequestError> {
+        self.request.clear();
+        self.request.details.validated = false;
+        self.request.take(request)?;
+        Ok(&mut self.request)
+    }
+
     /// The request that was bound last.
     pub(crate) fn into_request(self) -> BoundRequest {
         self.request
@@ -160,6 +170,8 @@ impl Binder {
 
 impl Snapshot {
     /// Binds a request: looks up its uids and interns its context.
+    ///
+    /// To bind many requests, keep a [`Binder`].
     ///
     /// # Errors
     /// When the request has an unknown part, or its context is too large.
@@ -201,7 +213,7 @@ impl Snapshot {
     pub fn resolve(&self, uid: &str) -> Result<Option<EntityHandle>, RequestError> {
         let interner = &self.interner;
         let known = match crate::request::split_plain(uid) {
-            Some((ty, eid)) => interner.find_entity(ty, eid),
+            Some((ty, eid)) => interner.find_entity(ty, &eid),
             None => {
                 let uid = cedar_uid(RequestPart::Entity, uid.into(), interner)?;
                 interner.find_entity(&uid.type_name().to_string(), uid.id().unescaped())
@@ -326,9 +338,10 @@ impl BoundRequest {
         let principal = cedar_uid(RequestPart::Principal, principal, interner)?;
         let action = cedar_uid(RequestPart::Action, action, interner)?;
         let resource = cedar_uid(RequestPart::Resource, resource, interner)?;
+        let declared = schema.map(|schema| (schema, &action));
         let context = match context {
-            ContextJson::Text(text) => read_context_text(&action, text, schema)?,
-            ContextJson::Value(json) => read_context(&action, Cow::Borrowed(json), schema)?,
+            ContextJson::Text(text) => read_context_text(text, declared)?,
+            ContextJson::Value(json) => read_context(Cow::Borrowed(json), declared)?,
         };
         make_request(principal, action, resource, context, schema, validate)
     }

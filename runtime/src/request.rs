@@ -10,7 +10,7 @@ mod rules;
 mod uid;
 mod values;
 
-pub(crate) use plain::{ContextJson, Ground, Work, bind_plain};
+pub(crate) use plain::{ContextJson, Ground, Work, bind_plain, is_plain_context};
 pub(crate) use rules::{Applicable, RequestRules};
 pub use uid::{EntityHandle, Uid};
 pub(crate) use uid::{cedar_uid, is_plain_name, split_plain, uid_of_names};
@@ -123,7 +123,7 @@ pub fn parse_request(
     let principal = parse_uid(RequestPart::Principal, principal)?;
     let action = parse_uid(RequestPart::Action, action)?;
     let resource = parse_uid(RequestPart::Resource, resource)?;
-    let context = read_context(&action, context, schema)?;
+    let context = read_context(context, schema.map(|schema| (schema, &action)))?;
     make_request(principal, action, resource, context, schema, validate)
 }
 
@@ -144,35 +144,31 @@ pub(crate) fn make_request(
         .map_err(|error| Box::new(error).into())
 }
 
-/// Reads the context of an action's request.
+/// Reads a context, with a schema that of an action's request.
 ///
 /// # Errors
 /// When cedar-policy refuses it, or it exceeds a limit.
 pub(crate) fn read_context(
-    action: &EntityUid,
     context: Cow<'_, serde_json::Value>,
-    schema: Option<&Schema>,
+    schema: Option<(&Schema, &EntityUid)>,
 ) -> Result<Context, RequestError> {
     check_context(&context).map_err(|error| limit(RequestPart::Context, error))?;
-    Context::from_json_value(context.into_owned(), schema.map(|s| (s, action)))
-        .map_err(|error| Box::new(error).into())
+    Context::from_json_value(context.into_owned(), schema).map_err(|error| Box::new(error).into())
 }
 
-/// Reads the context of an action's request from text.
+/// As [`read_context`], from text.
 ///
 /// # Errors
-/// When cedar-policy refuses it, or it exceeds a limit.
+/// As there.
 pub(crate) fn read_context_text(
-    action: &EntityUid,
     context: &str,
-    schema: Option<&Schema>,
+    schema: Option<(&Schema, &EntityUid)>,
 ) -> Result<Context, RequestError> {
     check_context_text(context).map_err(|error| limit(RequestPart::Context, error))?;
     match serde_json::from_str(context) {
-        Ok(json) => read_context(action, Cow::Owned(json), schema),
+        Ok(json) => read_context(Cow::Owned(json), schema),
         // It is not JSON. cedar-policy finds that too, and has a word for it.
-        Err(_) => Context::from_json_str(context, schema.map(|s| (s, action)))
-            .map_err(|error| Box::new(error).into()),
+        Err(_) => Context::from_json_str(context, schema).map_err(|error| Box::new(error).into()),
     }
 }
 

@@ -11,6 +11,7 @@ pub use convert::ValueError;
 pub(crate) use convert::{
     GlobalSink, RequestSink, ValueSink, intern_extension, intern_record, intern_value,
 };
+pub(crate) use extension::escaped_char;
 
 use crate::request::RequestValues;
 use crate::store::Store;

@@ -372,6 +372,20 @@ fn what_does_not_fit_the_schema_is_refused_and_not_listed() {
     assert!(actions(r#"Color::"blue""#, mfa).is_empty());
     assert_eq!(actions(r#"Doc::"other""#, mfa), [view]);
     assert!(actions(r#"Unheard::"of""#, mfa).is_empty());
+    // Written with escapes, and contexts that are none for any action.
+    assert_eq!(actions(r#"Doc::"a\\b""#, mfa), [view]);
+    for (principal, context) in [
+        ("User::ann", mfa),
+        (r#"User::"\x41""#, mfa),
+        (ann, ""),
+        (ann, "[]"),
+        (ann, "{} {}"),
+        (ann, r#"{"mfa": null}"#),
+        (ann, r#"{"a": {"__extn": {"fn": "ip", "arg": "x"}}}"#),
+    ] {
+        let refused = snapshot.allowed_actions(principal, uids[0], context, true);
+        assert!(refused.is_err(), "{principal} {context}");
+    }
 }
 
 #[test]

@@ -3,10 +3,11 @@
 use crate::bind::Binder;
 use crate::evaluate::Scratch;
 use crate::request::{
-    Applicable, EntityHandle, RequestError, RequestPart, Uid, cedar_uid, read_context_text,
+    Applicable, EntityHandle, RequestError, RequestPart, Uid, cedar_uid, is_plain_context,
+    read_context_text, split_plain,
 };
 use crate::snapshot::Snapshot;
-use cedar_policy::{Decision, EntityUid};
+use cedar_policy::Decision;
 use cedarjit_ir::ids::{EntityId, TypeId};
 use cedarjit_ir::interner::Interner;
 use std::sync::Arc;
@@ -40,13 +41,20 @@ struct About {
 }
 
 impl About {
-    fn new(uid: &EntityUid, interner: &Interner) -> Self {
-        let ty = uid.type_name().to_string();
-        Self {
-            uid: uid.to_string(),
-            entity: interner.find_entity(&ty, uid.id().unescaped()),
-            ty: interner.find_str(&ty).map(TypeId::of_name),
+    fn new(part: RequestPart, uid: Uid<'_>, interner: &Interner) -> Result<Self, RequestError> {
+        let about = |text: &str, ty: &str, id: &str| Self {
+            uid: text.to_owned(),
+            entity: interner.find_entity(ty, id),
+            ty: interner.find_str(ty).map(TypeId::of_name),
+        };
+        if let Uid::Text(text) = uid
+            && let Some((ty, id)) = split_plain(text)
+        {
+            return Ok(about(text, ty, &id));
         }
+        let uid = cedar_uid(part, uid, interner)?;
+        let ty = uid.type_name().to_string();
+        Ok(about(&uid.to_string(), &ty, uid.id().unescaped()))
     }
 }
 
@@ -85,16 +93,16 @@ impl Snapshot {
         context: &str,
         validate: bool,
     ) -> Result<AllowedActions, RequestError> {
-        let interner = &self.interner;
-        let principal = cedar_uid(RequestPart::Principal, principal.into(), interner)?;
-        let resource = cedar_uid(RequestPart::Resource, resource.into(), interner)?;
-        // Without a schema nothing depends on the action; it takes one to ask.
-        read_context_text(&principal, context, None)?;
+        let principal = About::new(RequestPart::Principal, principal.into(), &self.interner)?;
+        let resource = About::new(RequestPart::Resource, resource.into(), &self.interner)?;
+        if !is_plain_context(context, &self.interner, &self.store) {
+            read_context_text(context, None)?;
+        }
         Ok(AllowedActions {
             binder: Binder::new(Arc::clone(self)),
             scratch: Scratch::default(),
-            principal: About::new(&principal, interner),
-            resource: About::new(&resource, interner),
+            principal,
+            resource,
             context: context.into(),
             validate,
             next: 0,

@@ -5,7 +5,9 @@
 //!
 //! - Without a schema: Booleans, integers of 64 bits, strings, arrays and objects, and
 //!   `{"__entity": {"type", "id"}}` and `{"__extn": {"fn", "arg"}}` with exactly these members and a
-//!   constructor that takes the argument. Other keys that begin with `__` are not certain.
+//!   constructor that takes the argument. So is `{"__extn": {"fn": "offset", "args": […]}}` of a
+//!   datetime and a duration, as cedar-policy writes datetimes that were computed. Other keys that
+//!   begin with `__` are not certain.
 //! - With a schema: what is of the declared type in one of its usual forms. An entity may be given
 //!   without `__entity`, an extension value without `__extn` or as a string alone.
 //!
@@ -16,10 +18,13 @@ use super::plain::Work;
 use crate::values::{ValueSink, intern_extension};
 use cedarjit_frontend::schema::{Attrs, SchemaFacts, SchemaType};
 use cedarjit_ir::ext::ExtFn;
+use cedarjit_ir::ext::datetime::offset;
 use cedarjit_ir::fault::{Fault, planted};
 use cedarjit_ir::ids::StrId;
 use cedarjit_ir::value::{Tag, Value};
-use serde::de::{Deserialize, DeserializeSeed, Deserializer, Error, MapAccess, SeqAccess, Visitor};
+use serde::de::{
+    Deserialize, DeserializeSeed, Deserializer, Error, IgnoredAny, MapAccess, SeqAccess, Visitor,
+};
 use std::borrow::Cow;
 use std::fmt;
 
@@ -380,19 +385,26 @@ impl<'de> Visitor<'de> for UidSeed {
     }
 }
 
-/// Reads `{"fn": …, "arg": …}`, and around it `{"__extn": …}` if `escaped` allows for that.
+/// Reads `{"fn": …, "arg": …}` or `{"fn": "offset", "args": […]}`, and around it `{"__extn": …}` if
+/// `escaped` allows for that.
 fn extension<'de, A: MapAccess<'de>, S: ValueSink>(
     reader: &mut Reader<'_, S>,
     declared: Option<ExtFn>,
     escaped: bool,
     mut object: A,
 ) -> Result<Value, A::Error> {
-    let (mut function, mut argument) = (None, None);
+    let (mut function, mut argument, mut computed) = (None, None, None);
     while let Some(key) = object.next_key::<&str>()? {
         let place = match key {
             "fn" => &mut function,
-            "arg" => &mut argument,
-            "__extn" if escaped && function.is_none() && argument.is_none() => {
+            "arg" if computed.is_none() => &mut argument,
+            "args" if computed.is_none() && argument.is_none() => {
+                computed = Some(object.next_value_seed(OffsetSeed { reader })?);
+                continue;
+            }
+            "__extn"
+                if escaped && function.is_none() && argument.is_none() && computed.is_none() =>
+            {
                 let escape = Escape::Extension(declared);
                 let value = object.next_value_seed(EscapeSeed { reader, escape })?;
                 return last(object, value);
@@ -403,12 +415,64 @@ fn extension<'de, A: MapAccess<'de>, S: ValueSink>(
             return give_up();
         }
     }
-    let function = function
-        .and_then(|name| ExtFn::from_name(&name.0))
-        .filter(|f| f.is_constructor() && declared.is_none_or(|declared| declared == *f));
-    let call = function.zip(argument);
-    let value = call.and_then(|(function, argument)| reader.extension(function, &argument.0));
+    let function = function.and_then(|name| ExtFn::from_name(&name.0));
+    let value = match (function, argument, computed) {
+        (Some(ExtFn::Offset), None, Some(datetime)) => {
+            let expected = declared.is_none_or(|declared| declared == ExtFn::Datetime);
+            expected.then_some(datetime)
+        }
+        (Some(function), Some(argument), None) => {
+            let expected = declared.is_none_or(|declared| declared == function);
+            (function.is_constructor() && expected)
+                .then(|| reader.extension(function, &argument.0))
+                .flatten()
+        }
+        _ => None,
+    };
     value.map_or_else(give_up, Ok)
+}
+
+/// Reads the arguments of `offset`, and computes the datetime.
+struct OffsetSeed<'x, 'r, S> {
+    reader: &'x mut Reader<'r, S>,
+}
+
+impl<'de, S: ValueSink> DeserializeSeed<'de> for OffsetSeed<'_, '_, S> {
+    type Value = Value;
+
+    fn deserialize<D: Deserializer<'de>>(self, json: D) -> Result<Value, D::Error> {
+        json.deserialize_seq(self)
+    }
+}
+
+impl<'de, S: ValueSink> Visitor<'de> for OffsetSeed<'_, '_, S> {
+    type Value = Value;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a datetime and a duration")
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut array: A) -> Result<Value, A::Error> {
+        let mut argument = |tag| -> Result<i64, A::Error> {
+            // What is declared is the type of the whole.
+            let value = array.next_element_seed(Seed {
+                reader: &mut *self.reader,
+                expected: Expected::Any,
+            })?;
+            let value = value.filter(|value| value.tag == tag);
+            value.map_or_else(give_up, |value| Ok(value.as_i64()))
+        };
+        let datetime = argument(Tag::Datetime)?;
+        let duration = argument(Tag::Duration)?;
+        if array.next_element::<IgnoredAny>()?.is_some() {
+            return give_up();
+        }
+        let sum = match planted(Fault::ComputedDatetimeKept) {
+            true => Some(datetime),
+            false => offset(datetime, duration),
+        };
+        sum.map_or_else(give_up, |sum| Ok(Value::scalar(Tag::Datetime, sum)))
+    }
 }
 
 /// What is in an escape, and of which type it must be.

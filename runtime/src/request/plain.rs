@@ -15,6 +15,7 @@ use cedarjit_frontend::schema::SchemaFacts;
 use cedarjit_ir::ids::{EntityId, StrId, TypeId};
 use cedarjit_ir::interner::Interner;
 use cedarjit_ir::value::{Tag, Value};
+use std::borrow::Cow;
 
 /// A context in JSON.
 #[derive(Clone, Copy, Debug)]
@@ -59,7 +60,8 @@ impl Work {
 /// Binds a request that is written plainly, and that fits the schema if it must.
 ///
 /// `values` must be clear. `None` if the request is not certain to be one; `values` is then to be
-/// cleared again. Allocates nothing once `values` and `work` have grown to size. O(n) in the size of
+/// cleared again. Allocates nothing once `values` and `work` have grown to size, unless a string or an
+/// id has escapes. O(n) in the size of
 /// the request, but for the sorting of sets and attributes.
 pub(crate) fn bind_plain(
     values: &mut RequestValues,
@@ -103,6 +105,19 @@ pub(crate) fn bind_plain(
     };
     values.set([principal.0, action.0, resource.0], context);
     Some(())
+}
+
+/// Whether this is certain to be a context where no schema says what is in one.
+pub(crate) fn is_plain_context(context: &str, interner: &Interner, store: &Store) -> bool {
+    let mut values = RequestValues::unbound(interner);
+    let mut reader = Reader {
+        sink: values.sink(interner, store),
+        work: &mut Work::default(),
+        valid: None,
+        lenient: false,
+    };
+    let context = ContextJson::Text(context);
+    read_context(&mut reader, Expected::Any, context).is_some()
 }
 
 fn read_context(
@@ -157,5 +172,10 @@ fn looked_up(
         return Some(known);
     }
     let (ty, eid) = split_plain(text)?;
-    sink.typed_entity(ty, eid).ok()
+    let entity = sink.typed_entity(ty, &eid).ok()?;
+    if matches!(eid, Cow::Owned(_)) && !entity.0.is_local() {
+        // The interner does not know ids by their escapes.
+        uids.note(text, entity);
+    }
+    Some(entity)
 }

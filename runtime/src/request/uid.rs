@@ -1,11 +1,13 @@
 //! Entity uids as callers give them: as text, or as a handle that was resolved before.
 
 use super::{RequestError, RequestPart, parse_uid};
+use crate::values::escaped_char;
 use cedar_policy::{EntityId as CedarEntityId, EntityTypeName, EntityUid};
 use cedarjit_frontend::limits::MAX_UID_BYTES;
 use cedarjit_ir::fault::{Fault, planted};
 use cedarjit_ir::ids::EntityId;
 use cedarjit_ir::interner::{Interner, InternerIdentity};
+use std::borrow::Cow;
 
 /// An entity that an engine knows, looked up once.
 ///
@@ -90,13 +92,13 @@ pub(crate) fn uid_of_names(ty: &str, eid: &str) -> Option<EntityUid> {
     ))
 }
 
-/// The type and id of a uid that is written plainly: a name of ASCII identifiers, and an id that
-/// needs no escapes.
+/// The type and id of a uid that is written plainly: a name of ASCII identifiers, and an id with the
+/// escapes that it needs.
 ///
-/// cedar-policy takes every such text, and no other reading of it is possible. It takes more, such as
-/// ids with escapes; what those mean, and what is wrong with a text, is left to it. O(n).
+/// cedar-policy takes every such text, and no other reading of it is possible. What is wrong with any
+/// other is left to it. Escapes cost an allocation. O(n).
 #[inline]
-pub(crate) fn split_plain(text: &str) -> Option<(&str, &str)> {
+pub(crate) fn split_plain(text: &str) -> Option<(&str, Cow<'_, str>)> {
     if text.len() > MAX_UID_BYTES {
         return None;
     }
@@ -104,7 +106,27 @@ pub(crate) fn split_plain(text: &str) -> Option<(&str, &str)> {
     let name = plain_name(body.as_bytes());
     let (ty, rest) = body.split_at_checked(name)?;
     let eid = rest.strip_prefix("::\"")?;
-    (name > 0 && is_plain_id(eid)).then_some((ty, eid))
+    if name == 0 {
+        return None;
+    }
+    match is_plain_id(eid) {
+        true => Some((ty, Cow::Borrowed(eid))),
+        false => Some((ty, Cow::Owned(unescape(eid)?))),
+    }
+}
+
+/// What an id with escapes means, if it is written as cedar-policy writes it: it takes no other.
+#[cold]
+fn unescape(id: &str) -> Option<String> {
+    let mut unescaped = String::with_capacity(id.len());
+    let mut chars = id.chars();
+    while let Some(c) = chars.next() {
+        unescaped.push(match c {
+            '\\' => escaped_char(&mut chars)?,
+            c => c,
+        });
+    }
+    (unescaped.escape_debug().eq(id.chars())).then_some(unescaped)
 }
 
 /// Whether this names an entity type: ASCII identifiers, none reserved, joined by `::`.

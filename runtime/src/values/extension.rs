@@ -85,14 +85,15 @@ fn string_literal(source: &str) -> Option<(Cow<'_, str>, &str)> {
     loop {
         match chars.next()? {
             '"' => return Some((Cow::Owned(text), chars.as_str())),
-            '\\' => text.push(escape(&mut chars)?),
+            '\\' => text.push(escaped_char(&mut chars)?),
             c => text.push(c),
         }
     }
 }
 
-/// What follows a backslash: the escapes that Cedar's string literals have.
-fn escape(chars: &mut std::str::Chars<'_>) -> Option<char> {
+/// The character that Cedar's string literals mean by what follows a backslash; `None` if that is not
+/// certain.
+pub(crate) fn escaped_char(chars: &mut std::str::Chars<'_>) -> Option<char> {
     Some(match chars.next()? {
         'n' => '\n',
         'r' => '\r',
@@ -105,7 +106,8 @@ fn escape(chars: &mut std::str::Chars<'_>) -> Option<char> {
         }
         'u' => {
             let (digits, rest) = chars.as_str().strip_prefix('{')?.split_once('}')?;
-            let code = u32::from_str_radix(digits, 16).ok()?;
+            let is_number = digits.len() <= 6 && digits.bytes().all(|b| b.is_ascii_hexdigit());
+            let code = is_number.then(|| u32::from_str_radix(digits, 16).ok())??;
             *chars = rest.chars();
             char::from_u32(code)?
         }
@@ -181,6 +183,9 @@ mod tests {
             r#"duration("\q")"#,
             r#"duration("\x80")"#,
             r#"duration("\u{110000}")"#,
+            r#"duration("\u{}")"#,
+            r#"duration("\u{+31}s")"#,
+            r#"duration("\u{0000031}s")"#,
         ] {
             assert!(
                 matches!(

@@ -170,9 +170,95 @@ pub(super) const CONTEXTS: &[(&str, [bool; 3])] = &[
     (r#"{"t": "2024-13-01"}"#, [true, false, false]),
     (r#"{"dur": "1y"}"#, [true, false, false]),
     (
-        r#"{"t": {"__extn": {"fn": "offset", "args": [
-        {"__extn": {"fn": "datetime", "arg": "2024-01-01"}},
-        {"__extn": {"fn": "duration", "arg": "1h"}}]}}}"#,
+        r#"{"t": {"__extn": {"fn": "offset", "args": [{"__extn": {"fn": "datetime", "arg": "2024-01-01"}}, {"__extn": {"fn": "duration", "arg": "1h"}}]}}}"#,
+        [true; 3],
+    ),
+    (
+        r#"{"t": {"__extn": {"args": [{"__extn": {"fn": "datetime", "arg": "2024-01-01"}}, {"__extn": {"fn": "duration", "arg": "1h"}}], "fn": "offset"}}}"#,
+        [true; 3],
+    ),
+    (
+        r#"{"t": {"fn": "offset", "args": [{"__extn": {"fn": "datetime", "arg": "2024-01-01"}}, {"__extn": {"fn": "duration", "arg": "1h"}}]}}"#,
+        [true; 3],
+    ),
+    (
+        r#"{"t": {"__extn": {"fn": "offset", "args": [{"__extn": {"fn": "offset", "args": [{"__extn": {"fn": "datetime", "arg": "2024-01-01"}}, {"__extn": {"fn": "duration", "arg": "1h"}}]}}, {"__extn": {"fn": "duration", "arg": "1h"}}]}}}"#,
+        [true; 3],
+    ),
+    (
+        r#"{"t": {"__extn": {"fn": "offset", "args": [{"__extn": {"fn": "datetime", "arg": "1970-01-01"}}, {"__extn": {"fn": "duration", "arg": "9223372036854775807ms"}}]}}}"#,
+        [true; 3],
+    ),
+    (
+        r#"{"t": {"__extn": {"fn": "offset", "args": [{"__extn": {"fn": "datetime", "arg": "1970-01-02"}}, {"__extn": {"fn": "duration", "arg": "9223372036854775807ms"}}]}}}"#,
+        [false; 3],
+    ),
+    (
+        r#"{"dur": {"__extn": {"fn": "offset", "args": [{"__extn": {"fn": "datetime", "arg": "2024-01-01"}}, {"__extn": {"fn": "duration", "arg": "1h"}}]}}}"#,
+        [true, false, false],
+    ),
+    (
+        r#"{"n": {"__extn": {"fn": "offset", "args": [{"__extn": {"fn": "datetime", "arg": "2024-01-01"}}, {"__extn": {"fn": "duration", "arg": "1h"}}]}}}"#,
+        [true, false, false],
+    ),
+    (
+        r#"{"t": {"__extn": {"fn": "offset", "args": [{"__extn": {"fn": "datetime", "arg": "2024-01-01"}}]}}}"#,
+        [false; 3],
+    ),
+    (
+        r#"{"t": {"__extn": {"fn": "offset", "args": [{"__extn": {"fn": "datetime", "arg": "2024-01-01"}}, {"__extn": {"fn": "duration", "arg": "1h"}}, {"__extn": {"fn": "duration", "arg": "1h"}}]}}}"#,
+        [false; 3],
+    ),
+    (
+        r#"{"t": {"__extn": {"fn": "offset", "args": [{"__extn": {"fn": "duration", "arg": "1h"}}, {"__extn": {"fn": "datetime", "arg": "2024-01-01"}}]}}}"#,
+        [false; 3],
+    ),
+    (
+        r#"{"t": {"__extn": {"fn": "offset", "args": [{"__extn": {"fn": "datetime", "arg": "2024-01-01"}}, {"__extn": {"fn": "datetime", "arg": "2024-01-01"}}]}}}"#,
+        [false; 3],
+    ),
+    (
+        r#"{"t": {"__extn": {"fn": "offset", "args": ["2024-01-01", "1h"]}}}"#,
+        [false; 3],
+    ),
+    (
+        r#"{"t": {"__extn": {"fn": "offset", "args": [{"fn": "datetime", "arg": "2024-01-01"}, {"fn": "duration", "arg": "1h"}]}}}"#,
+        [false; 3],
+    ),
+    (
+        r#"{"t": {"__extn": {"fn": "durationSince", "args": [{"__extn": {"fn": "datetime", "arg": "2024-01-01"}}, {"__extn": {"fn": "duration", "arg": "1h"}}]}}}"#,
+        [false; 3],
+    ),
+    (
+        r#"{"t": {"__extn": {"fn": "datetime", "args": [{"__extn": {"fn": "datetime", "arg": "2024-01-01"}}, {"__extn": {"fn": "duration", "arg": "1h"}}]}}}"#,
+        [false; 3],
+    ),
+    (
+        r#"{"t": {"__extn": {"fn": "offset", "arg": "1h"}}}"#,
+        [false; 3],
+    ),
+    (
+        r#"{"t": {"__extn": {"fn": "offset", "args": "1h"}}}"#,
+        [false; 3],
+    ),
+    (
+        r#"{"t": {"__extn": {"fn": "offset", "args": {}}}}"#,
+        [false; 3],
+    ),
+    (
+        r#"{"t": {"__extn": {"fn": "datetime", "arg": "2024-01-01", "args": [{"__extn": {"fn": "datetime", "arg": "2024-01-01"}}, {"__extn": {"fn": "duration", "arg": "1h"}}]}}}"#,
+        [false; 3],
+    ),
+    (
+        r#"{"t": {"__extn": {"fn": "offset", "args": [{"__extn": {"fn": "datetime", "arg": "2024-01-01"}}, {"__extn": {"fn": "duration", "arg": "1h"}}], "arg": "2024-01-01"}}}"#,
+        [false; 3],
+    ),
+    (
+        r#"{"t": {"__extn": {"fn": "offset", "args": [{"__extn": {"fn": "datetime", "arg": "2024-01-01"}}, {"__extn": {"fn": "duration", "arg": "1h"}}], "args": [{"__extn": {"fn": "datetime", "arg": "2024-01-01"}}, {"__extn": {"fn": "duration", "arg": "1h"}}]}}}"#,
+        [false; 3],
+    ),
+    (
+        r#"{"t": {"__extn": {"fn": "offset", "args": [{"__extn": {"fn": "datetime", "arg": "2024-01-01"}}, {"__extn": {"fn": "duration", "arg": "1h"}}], "x": 1}}}"#,
         [false; 3],
     ),
     (

@@ -196,6 +196,34 @@ fn escape(rng: &mut Rng, out: &mut String) {
     }
 }
 
+/// A datetime that is computed from another, mostly.
+fn computed(rng: &mut Rng, datetime: &str, out: &mut String) {
+    let function = if rng.chance(95) {
+        "offset"
+    } else {
+        rng.pick(FUNCTIONS)
+    };
+    let by = rng.pick(&["1h", "-1d", "9223372036854775807ms", "1", "2024-01-01"]);
+    let mut arguments = vec![
+        format!(r#"{{"__extn": {{"fn": "datetime", "arg": "{datetime}"}}}}"#),
+        format!(r#"{{"__extn": {{"fn": "duration", "arg": "{by}"}}}}"#),
+    ];
+    match rng.below(12) {
+        0 => arguments.reverse(),
+        1 => arguments.truncate(1),
+        2 => arguments.push(arguments[1].clone()),
+        _ => {}
+    }
+    let call = format!(
+        r#"{{"fn": "{function}", "args": [{}]}}"#,
+        arguments.join(", ")
+    );
+    match rng.chance(30) {
+        true => out.push_str(&call),
+        false => drop(write!(out, "{{\"__extn\": {call}}}")),
+    }
+}
+
 /// JSON that mostly is of the type that the schema declares for an attribute.
 fn typed(rng: &mut Rng, key: &str, out: &mut String) {
     if rng.chance(7) {
@@ -228,6 +256,9 @@ fn typed(rng: &mut Rng, key: &str, out: &mut String) {
                 ),
                 _ => ("duration", rng.pick(&["1h", "60m", "-1d"])),
             };
+            if key == "t" && rng.chance(20) {
+                return computed(rng, argument, out);
+            }
             let call = format!("{{\"fn\": \"{function}\", \"arg\": \"{argument}\"}}");
             match rng.below(3) {
                 0 => drop(write!(out, "\"{argument}\"")),

@@ -12,7 +12,7 @@ const TEXTS: &[(&str, bool)] = &[
     (r#"If::"x""#, true),
     (r#"__cedarx::"x""#, true),
     (r#"User::"üñ→漢🍓""#, true),
-    (r#"User::"{\"a\": 1}""#, false),
+    (r#"User::"{\"a\": 1}""#, true),
     (r#"User::"a::b""#, true),
     (r#"User::"::""#, true),
     (r#"User::"/* no comment */ // none""#, true),
@@ -26,14 +26,35 @@ const TEXTS: &[(&str, bool)] = &[
     ("User::\"a\u{0}b\"", false),
     ("User::\"a\u{7f}b\"", false),
     (r#"User::"a'b""#, false),
-    (r#"User::"a\'b""#, false),
-    (r#"User::"a\"b""#, false),
-    (r#"User::"a\\b""#, false),
-    (r#"User::"a\nb""#, false),
+    (r#"User::"a\'b""#, true),
+    (r#"User::"a\"b""#, true),
+    (r#"User::"a\\b""#, true),
+    (r#"User::"a\nb""#, true),
     (r#"User::"a\u{301}b""#, false),
     (r#"User::"a\u{41}b""#, false),
     (r#"User::"a\x41b""#, false),
+    (r#"User::"CORP\\ann""#, true),
+    (r#"User::"é\u{feff}\t\0\r\u{7f}""#, true),
+    (r#"User::"\u{301}\u{200b}\u{e000}""#, true),
+    (r#"User::"\u{FEFF}""#, false),
+    (r#"User::"\u{07f}""#, false),
+    (r#"User::"\u{1f353}""#, false),
+    (r#"User::"\\\"""#, true),
     (r#"User::"a\*b""#, false),
+    (r#"User::"a\qb""#, false),
+    (r#"User::"a\u{}b""#, false),
+    (r#"User::"a\u{+41}b""#, false),
+    (r#"User::"a\u{4_1}b""#, false),
+    (r#"User::"a\u{0000041}b""#, false),
+    (r#"User::"a\u{d800}b""#, false),
+    (r#"User::"a\u{110000}b""#, false),
+    (r#"User::"a\u41""#, false),
+    (r#"User::"a\x80b""#, false),
+    (r#"User::"a\x4""#, false),
+    ("User::\"a\\\n b\"", false),
+    ("User::\"a\\nb\tc\"", false),
+    (r#"User::"a\n"b""#, false),
+    (r#"User::"a\\"b""#, false),
     (r#"User::"a\"#, false),
     (r#"User::"a"b""#, false),
     (r#"User::"a"""#, false),
@@ -126,6 +147,31 @@ fn every_character_is_judged_as_cedar_policy_does() {
             }
         }
     }
+}
+
+#[test]
+fn every_escape_is_judged_as_cedar_policy_does() {
+    let mut plain = 0;
+    for c in '\0'..'\u{800}' {
+        let code = u32::from(c);
+        for escape in [
+            format!("\\{c}"),
+            format!("\\x{code:02x}"),
+            format!("\\u{{{code:X}}}"),
+            c.escape_debug().to_string(),
+            c.escape_default().to_string(),
+        ] {
+            let text = format!("T::\"{escape}b\"");
+            let uid = EntityUid::from_str(&text).ok();
+            let read = split_plain(&text);
+            assert_eq!(read.is_some(), uid.is_some(), "{text}");
+            if let (Some((ty, eid)), Some(uid)) = (read, uid) {
+                assert_eq!((ty, uid.id().unescaped()), ("T", &*eid), "{text}");
+                plain += 1;
+            }
+        }
+    }
+    assert!(plain >= 0x800, "{plain}");
 }
 
 #[test]
