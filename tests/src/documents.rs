@@ -197,7 +197,7 @@ fn render(kind: DocumentKind, case: &Case, loaded: &LoadedCase) -> Option<String
         DocumentKind::Request => {
             let request = loaded.requests.first()?;
             let parts = (&request.principal, &request.action, &request.resource);
-            serde_json::to_string(&(parts.0, parts.1, parts.2, &request.context)).ok()
+            serde_json::to_string(&(parts.0, parts.1, parts.2, &request.context.json)).ok()
         }
     }
 }

@@ -2,13 +2,15 @@
 //!
 //! cedar-policy recurses on what it parses and evaluates, and stops evaluating when its stack gets
 //! short: on the 2 MiB that a test's thread has, some generated policies are too deep for it in a
-//! debug build. So whatever asks it about generated worlds does so on a stack of one fixed size.
+//! debug build. So whatever asks it about generated worlds does so on a stack of one fixed size. It is
+//! as large as the one on which an engine loads, which then has no need to make another.
 
+use cedarjit_frontend::limits::BIG_STACK_BYTES;
 use std::panic::resume_unwind;
 use std::thread;
 
 /// The size of that stack in bytes.
-pub const STACK_SIZE: usize = 32 << 20;
+pub const STACK_SIZE: usize = BIG_STACK_BYTES;
 
 /// Runs `body` on a thread with a stack of [`STACK_SIZE`].
 ///

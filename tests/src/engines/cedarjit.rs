@@ -79,6 +79,7 @@ impl TestEngine for CedarjitEngine {
         Ok(Box::new(LoadedCedarjit {
             modes: self.clone(),
             exchanging: binder.clone(),
+            converting: binder.clone(),
             binder,
             handles: None,
             untyped_is_typed: self.shares(world) && typed.is_some() && self.uses(&[Mode::Native]),
@@ -203,6 +204,8 @@ struct LoadedCedarjit {
     asking_updated: Asking,
     /// Whether batches have code compiled, as `fused`.
     compile_batches: bool,
+    /// Binds cedar-policy's requests to the typed snapshot.
+    converting: Option<Binder>,
     /// Binds every request from text.
     binder: Option<Binder>,
     /// Binds every request from handles.
@@ -222,12 +225,15 @@ impl Loaded for LoadedCedarjit {
         let sampled = request.parsed.is_err() || self.asked.is_multiple_of(self.modes.sample.get());
         let reading = self.reading(request, sampled);
         self.asked += 1;
-        let bound = self.typed.as_ref().map(|ready| {
-            let request = request.parsed.as_ref().map_err(Clone::clone);
-            request.and_then(|request| ready.bind(request))
+        // What binds for the other modes needs all of this.
+        let mut converting = self.converting.take();
+        let bound = converting.as_mut().map(|binder| {
+            let request = request.parsed.as_ref().map_err(Clone::clone)?;
+            let bound = binder.bind_request(request);
+            bound.map(|bound| &*bound).map_err(EngineError::request)
         });
         if let Some(bound) = &bound {
-            self.typed_modes(request, bound.as_ref(), answers);
+            self.typed_modes(request, bound.as_ref().copied(), answers);
         }
         self.binding_modes(request, reading, answers);
         self.untyped_modes(request, sampled, answers);
@@ -246,8 +252,9 @@ impl Loaded for LoadedCedarjit {
         // Counting is cheap beside parsing, and rare constructs are to be counted too.
         let counted = self.modes.sample.get().div_ceil(4);
         if let Some(bound) = bound.filter(|_| self.asked.is_multiple_of(counted)) {
-            self.observed_modes(bound.as_ref(), answers);
+            self.observed_modes(bound.as_ref().copied(), answers);
         }
+        self.converting = converting;
     }
 
     fn coverage(&self) -> Option<&Coverage> {
@@ -276,11 +283,8 @@ impl LoadedCedarjit {
                 query: turn == 3,
             };
         }
-        // Uids with escapes are cedar-policy's to read, and the rest of the request with them.
-        let uids = [&request.principal, &request.action, &request.resource];
-        let plain = !uids.iter().any(|uid| uid.contains('\\'));
         Reading {
-            binder: sampled || plain,
+            binder: true,
             handles: sampled,
             texts: sampled,
             query: sampled,
@@ -354,14 +358,14 @@ impl LoadedCedarjit {
             validate,
             ..
         } = request;
-        let context = request.context.to_string();
+        let context = &request.context.text;
         if let Some(binder) = self.binder.as_mut().filter(|_| by_text) {
-            let bound = binder.bind(&**principal, &**action, &**resource, &context, *validate);
+            let bound = binder.bind(&**principal, &**action, &**resource, context, *validate);
             let bound = bound.map_err(EngineError::request);
             evaluate(Mode::Binder, bound.as_deref(), &mut self.scratch, answers);
         }
         if handles {
-            let bound = self.bind_handles(request, &context);
+            let bound = self.bind_handles(request, context);
             let bound = bound.map_err(EngineError::request);
             evaluate(Mode::Handles, bound.as_ref(), &mut self.scratch, answers);
         }

@@ -88,6 +88,24 @@ impl SchemaText {
     }
 }
 
+/// A context, a JSON object: many requests share one.
+#[derive(Debug, Clone, Default)]
+pub struct TestContext {
+    /// The object.
+    pub json: serde_json::Value,
+    /// The same as text.
+    pub text: String,
+}
+
+impl From<serde_json::Value> for TestContext {
+    fn from(json: serde_json::Value) -> Self {
+        Self {
+            text: json.to_string(),
+            json,
+        }
+    }
+}
+
 /// A request in the form that a client sends it, and parsed once for all engines.
 ///
 /// An engine may take either form; both must lead to the same answer, and to a refusal of the same
@@ -100,8 +118,8 @@ pub struct TestRequest {
     pub action: Arc<str>,
     /// The resource, likewise.
     pub resource: Arc<str>,
-    /// The context, a JSON object.
-    pub context: Arc<serde_json::Value>,
+    /// The context.
+    pub context: Arc<TestContext>,
     /// Whether the request must conform to the world's schema.
     pub validate: bool,
     /// What cedar-policy makes of it.
@@ -129,7 +147,7 @@ impl TestRequest {
             principal,
             action,
             resource,
-            context: Arc::new(context),
+            context: Arc::new(context.into()),
             validate,
             parsed,
         }

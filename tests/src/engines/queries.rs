@@ -152,8 +152,8 @@ impl Asking {
             validate,
             ..
         } = request;
-        let context = request.context.to_string();
-        let allowed = snapshot.allowed_actions(&**principal, &**resource, &context, *validate);
+        let context = &*request.context.text;
+        let allowed = snapshot.allowed_actions(&**principal, &**resource, context, *validate);
         let mut allowed = allowed.map_err(EngineError::request)?;
         Ok(Some(allowed.any(|action| action == own)))
     }
@@ -235,10 +235,10 @@ fn ask(
         validate,
         ..
     } = request;
-    let context = request.context.to_string();
+    let context = &*request.context.text;
     let asked: Result<_, RequestError> = match resources {
-        true => snapshot.allowed_resources(&**principal, &**action, &context, *validate, of_type),
-        false => snapshot.allowed_principals(&**action, &**resource, &context, *validate, of_type),
+        true => snapshot.allowed_resources(&**principal, &**action, context, *validate, of_type),
+        false => snapshot.allowed_principals(&**action, &**resource, context, *validate, of_type),
     };
     asked.map_err(EngineError::request)
 }

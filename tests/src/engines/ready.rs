@@ -99,7 +99,7 @@ impl Ready {
             ..
         } = request;
         self.snapshot
-            .bind_json(principal, action, resource, context, *validate)
+            .bind_json(principal, action, resource, &context.json, *validate)
             .map_err(EngineError::request)
     }
 }

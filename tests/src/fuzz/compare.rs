@@ -63,7 +63,7 @@ impl Panel {
                     let got = Verdict::from(given);
                     panic!(
                         "{mode} differs\nrequest: {} {} {} {}\nexpected: {expected:?}\ngot: {got:?}\n{texts:?}",
-                        request.principal, request.action, request.resource, request.context,
+                        request.principal, request.action, request.resource, request.context.text,
                     );
                 }
             });

@@ -151,7 +151,7 @@ fn answers(engine: &Engine, asked: &[TestRequest]) -> Vec<String> {
             context,
             ..
         } = request;
-        match snapshot.bind_json(principal, action, resource, context, false) {
+        match snapshot.bind_json(principal, action, resource, &context.json, false) {
             Ok(bound) => {
                 let answer = bound.evaluate_unfused(&mut scratch);
                 let decision = answer.decision();

@@ -3,7 +3,7 @@
 use super::policies::Link;
 use super::text::{Pieces, json_string};
 use super::value::UidText;
-use crate::engines::{EngineError, SchemaText, TestRequest, World, WorldTexts};
+use crate::engines::{EngineError, SchemaText, TestContext, TestRequest, World, WorldTexts};
 use cedar_policy::{
     Context, Entities, EntityId, EntityTypeName, EntityUid, PolicyId, PolicySet, Request, Schema,
     SchemaFragment, SlotId,
@@ -139,10 +139,11 @@ impl Case {
         let uids: Vec<EntityUid> = self.uids.iter().map(entity_uid).collect::<Result<_, _>>()?;
         let texts = self.uids.iter().map(|uid| Arc::from(uid.to_string()));
         let texts: Vec<Arc<str>> = texts.collect();
-        let jsons: Vec<Arc<serde_json::Value>> = self
+        let jsons: Vec<Arc<TestContext>> = self
             .contexts
             .iter()
-            .map(|context| Arc::new(serde_json::from_str(context).unwrap_or_default()))
+            .map(|context| serde_json::from_str(context).unwrap_or_default())
+            .map(|json: serde_json::Value| Arc::new(json.into()))
             .collect();
         let mut contexts: HashMap<(usize, usize), Result<Context, EngineError>> = HashMap::new();
         let mut requests = Vec::with_capacity(self.requests.len());
@@ -154,7 +155,7 @@ impl Case {
             // Without a schema the action makes no difference to how a context is read.
             let key = (request.context, schema.map_or(0, |_| request.action));
             let context = contexts.entry(key).or_insert_with(|| {
-                Context::from_json_value((*json).clone(), schema.map(|schema| (schema, &action)))
+                Context::from_json_value(json.json.clone(), schema.map(|schema| (schema, &action)))
                     .map_err(EngineError::request)
             });
             let (principal, resource) = (uid(request.principal)?, uid(request.resource)?);

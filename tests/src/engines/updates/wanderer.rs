@@ -252,10 +252,10 @@ impl Wanderer {
         self.binder.set_snapshot(self.engine.snapshot());
         let uids = [&request.principal, &request.action, &request.resource];
         let [principal, action, resource] = uids.map(|uid| &**uid);
-        let context = request.context.to_string();
+        let context = &request.context.text;
         let bound = self
             .binder
-            .bind(principal, action, resource, &context, request.validate)?;
+            .bind(principal, action, resource, context, request.validate)?;
         Ok(bound.clone())
     }
 
