@@ -117,6 +117,16 @@ mod tests {
         }
     }
 
+    /// So many functions that are held, by their numbers.
+    fn hold(shared: &SharedCode, count: u64) -> Vec<Code> {
+        let add = |n| {
+            let code = code();
+            shared.add(key(n), &code);
+            code
+        };
+        (0..count).map(add).collect()
+    }
+
     fn known(shared: &SharedCode) -> usize {
         shared.0.lock().unwrap().functions.len()
     }
@@ -124,10 +134,7 @@ mod tests {
     #[test]
     fn what_is_gone_is_forgotten() {
         let shared = SharedCode::default();
-        let kept: Vec<Code> = (0..100).map(|_| code()).collect();
-        for (n, code) in (0..).zip(&kept) {
-            shared.add(key(n), code);
-        }
+        let kept = hold(&shared, 100);
         for n in 100..100_000 {
             let gone = code();
             shared.add(key(n), &gone);
@@ -144,10 +151,7 @@ mod tests {
     #[test]
     fn all_that_is_held_is_found() {
         let shared = SharedCode::default();
-        let held: Vec<Code> = (0..5_000).map(|_| code()).collect();
-        for (n, code) in (0..).zip(&held) {
-            shared.add(key(n), code);
-        }
-        assert!((0..5_000).all(|n| shared.find(&key(n)).is_some()));
+        let held = hold(&shared, 5_000);
+        assert!((0..held.len() as u64).all(|n| shared.find(&key(n)).is_some()));
     }
 }
