@@ -294,6 +294,11 @@ impl Compiler {
             source(&mut context.func, &mut builder_context)?;
             let key = CodeKey::of(&context.func, &mut hashed);
             let known = key.and_then(|key| self.shared.find(&key));
+            debug_assert!(
+                known
+                    .as_ref()
+                    .is_none_or(|code| self.gives(&mut context, code))
+            );
             defined.push(match known {
                 Some(code) => Defined::Before(code),
                 None => Defined::Now(pending.define(&self.isa, &mut context, key)?),
@@ -310,6 +315,16 @@ impl Compiler {
             Defined::Now(position) => new.get(position).map(|(_, code)| code.clone()),
         });
         codes.collect::<Option<_>>().ok_or(CompileError::NoCode)
+    }
+
+    /// Whether compiling a function gives this code: what is found is checked so in tests.
+    fn gives(&self, context: &mut Context, code: &Code) -> bool {
+        let start = code.entrance as *const u8;
+        // SAFETY: a finished function's code is readable, and does not change as long as its unit is
+        // there.
+        let found = unsafe { std::slice::from_raw_parts(start, code.size) };
+        let compiled = context.compile(&*self.isa, &mut ControlPlane::default());
+        compiled.is_ok_and(|compiled| compiled.code_buffer() == found)
     }
 
     /// A body's CLIF and disassembly.
