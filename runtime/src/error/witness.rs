@@ -15,6 +15,7 @@ use cedarjit_ir::ext::datetime::DatetimeError;
 use cedarjit_ir::ext::{ExtError, ExtFn, display_duration};
 use cedarjit_ir::fault::{Fault, planted};
 use serde_json::{Map, Value, json};
+use std::borrow::Cow;
 use std::collections::HashSet;
 use std::str::FromStr;
 use std::sync::LazyLock;
@@ -58,11 +59,8 @@ fn entities(error: &EvalError) -> Option<Entities> {
     match error {
         EvalError::EntityAttrDoesNotExist { entity, .. }
         | EvalError::EntityTagDoesNotExist { entity, .. } => {
-            let uid = match split_plain(entity) {
-                Some((ty, eid)) => uid_of_names(ty, &eid)?,
-                None => EntityUid::from_str(entity).ok()?,
-            };
-            let entity = Entity::new_no_attrs(uid, HashSet::new());
+            let (ty, id) = names(entity)?;
+            let entity = Entity::new_no_attrs(uid_of_names(&ty, &id)?, HashSet::new());
             Entities::from_entities([entity], None).ok()
         }
         _ => Some(Entities::empty()),
@@ -130,14 +128,24 @@ fn one(key: &str, value: Value) -> Value {
     Value::Object(Map::from_iter([(key.to_owned(), value)]))
 }
 
-/// The entity with this uid.
-fn entity_of(uid: &str) -> Option<Value> {
-    let entity = |ty: &str, id: &str| literal(json!({ "__entity": { "type": ty, "id": id } }));
+/// The type and id of a uid, however long: entities may have longer ones than requests.
+fn names(uid: &str) -> Option<(Cow<'_, str>, Cow<'_, str>)> {
     if let Some((ty, id)) = split_plain(uid) {
-        return Some(entity(ty, &id));
+        return Some((ty.into(), id));
     }
     let uid = EntityUid::from_str(uid).ok()?;
-    Some(entity(&uid.type_name().to_string(), uid.id().unescaped()))
+    let id = uid.id().unescaped().to_owned();
+    Some((uid.type_name().to_string().into(), id.into()))
+}
+
+fn entity(ty: &str, id: &str) -> Value {
+    literal(json!({ "__entity": { "type": ty, "id": id } }))
+}
+
+/// The entity with this uid.
+fn entity_of(uid: &str) -> Option<Value> {
+    let (ty, id) = names(uid)?;
+    Some(entity(&ty, &id))
 }
 
 /// Some value of the given type.
@@ -148,9 +156,7 @@ fn value_of(ty: &ActualType) -> Value {
         ActualType::String => literal(""),
         ActualType::Set => json!({ "Set": [] }),
         ActualType::Record => json!({ "Record": {} }),
-        ActualType::Entity(ty) => {
-            literal(json!({ "__entity": { "type": ty.to_string(), "id": "" } }))
-        }
+        ActualType::Entity(ty) => entity(ty, ""),
         ActualType::Decimal => call(ExtFn::Decimal, [literal("0.0")]),
         ActualType::Datetime => call(ExtFn::Datetime, [literal("1970-01-01")]),
         ActualType::Duration => call(ExtFn::Duration, [literal("0ms")]),
@@ -167,10 +173,7 @@ fn ill_typed(expected: ExpectedTypes, value: Value) -> Value {
         ExpectedTypes::Set => unary("isEmpty", value),
         ExpectedTypes::Entity => one("is", json!({ "left": value, "entity_type": "T" })),
         ExpectedTypes::RecordOrEntity => one("has", json!({ "left": value, "attr": "a" })),
-        ExpectedTypes::SetOrEntity => {
-            let entity = literal(json!({ "__entity": { "type": "T", "id": "" } }));
-            binary("in", entity, value)
-        }
+        ExpectedTypes::SetOrEntity => binary("in", entity("T", ""), value),
         ExpectedTypes::Decimal => {
             let decimal = value_of(&ActualType::Decimal);
             call(ExtFn::DecimalLessThan, [decimal, value])

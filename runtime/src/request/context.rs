@@ -397,8 +397,8 @@ fn extension<'de, A: MapAccess<'de>, S: ValueSink>(
     while let Some(key) = object.next_key::<&str>()? {
         let place = match key {
             "fn" => &mut function,
-            "arg" if computed.is_none() => &mut argument,
-            "args" if computed.is_none() && argument.is_none() => {
+            "arg" => &mut argument,
+            "args" if computed.is_none() => {
                 computed = Some(object.next_value_seed(OffsetSeed { reader })?);
                 continue;
             }

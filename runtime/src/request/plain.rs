@@ -61,8 +61,7 @@ impl Work {
 ///
 /// `values` must be clear. `None` if the request is not certain to be one; `values` is then to be
 /// cleared again. Allocates nothing once `values` and `work` have grown to size, unless a string or an
-/// id has escapes. O(n) in the size of
-/// the request, but for the sorting of sets and attributes.
+/// id has escapes. O(n) in the size of the request, but for the sorting of sets and attributes.
 pub(crate) fn bind_plain(
     values: &mut RequestValues,
     ground: Ground<'_>,

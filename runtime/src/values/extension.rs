@@ -107,7 +107,7 @@ pub(crate) fn escaped_char(chars: &mut std::str::Chars<'_>) -> Option<char> {
         'u' => {
             let (digits, rest) = chars.as_str().strip_prefix('{')?.split_once('}')?;
             let is_number = digits.len() <= 6 && digits.bytes().all(|b| b.is_ascii_hexdigit());
-            let code = is_number.then(|| u32::from_str_radix(digits, 16).ok())??;
+            let code = u32::from_str_radix(digits, 16).ok().filter(|_| is_number)?;
             *chars = rest.chars();
             char::from_u32(code)?
         }

@@ -89,7 +89,7 @@ impl SchemaText {
 }
 
 /// A context, a JSON object: many requests share one.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone)]
 pub struct TestContext {
     /// The object.
     pub json: serde_json::Value,

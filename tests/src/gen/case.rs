@@ -150,7 +150,8 @@ impl Case {
         for request in &self.requests {
             let uid = |position: usize| uids.get(position).cloned().ok_or_else(missing);
             let text = |position: usize| texts.get(position).cloned().ok_or_else(missing);
-            let json = jsons.get(request.context).cloned().unwrap_or_default();
+            let json = jsons.get(request.context).cloned();
+            let json = json.unwrap_or_else(|| Arc::new(serde_json::Value::Null.into()));
             let action = uid(request.action)?;
             // Without a schema the action makes no difference to how a context is read.
             let key = (request.context, schema.map_or(0, |_| request.action));

@@ -64,6 +64,11 @@ fn missing_things() {
         ("User", "alice"),
         ("A::B::C", "\u{301}\"\'\n\u{301}é\\"),
         ("Action", ""),
+        // Longer than one in a request may be.
+        (
+            "User",
+            &"x".repeat(cedarjit_frontend::limits::MAX_UID_BYTES),
+        ),
     ] {
         let entity = format!("{ty}::\"{}\"", eid.escape_debug());
         let error = same(EvalError::EntityDoesNotExist {
